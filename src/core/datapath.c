@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/datapath.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <rte_cycles.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_malloc.h>
+#include <rte_mbuf.h>
+
+#include "core/pipeline.h"
+#include "vio/host_io.h"
+
+#define POOL_CACHE 256
+#define IDLE_US_BEFORE_SLEEP 2000
+
+uint32_t
+pv_now_s(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+	return (uint32_t)now.tv_sec;
+}
+
+static void
+count_drop(const struct pv_port *port, uint16_t queue, uint16_t reason, uint64_t packets)
+{
+	const struct pv_datapath *datapath = port->framework;
+
+	datapath->workers[port->owner[queue]]->ports[port->id].drops[reason] += packets;
+}
+
+static void
+set_up(struct pv_port *port, bool up)
+{
+	struct pv_datapath *datapath = port->framework;
+
+	port->up = up;
+	if (up)
+		return;
+	rte_rcu_qsbr_synchronize(datapath->qsbr, RTE_QSBR_THRID_INVALID);
+	pv_fdb_flush_port(datapath->fdb, port->id);
+}
+
+static const struct pv_host_io *
+bound_host_io(const struct pv_datapath *datapath)
+{
+	for (size_t i = 0; i < datapath->n_bindings; i++)
+		if (strcmp(datapath->bindings[i].primitive, PV_PRIMITIVE_HOST_IO) == 0)
+			return datapath->bindings[i].implementation->ops;
+	return NULL;
+}
+
+static int
+open_port(struct pv_datapath *datapath, const struct pv_config_port *config)
+{
+	const struct pv_port_env env = {
+		.pool = datapath->pool,
+		.host_io = bound_host_io(datapath),
+		.workers = (uint16_t)datapath->config->n_workers,
+	};
+	struct pv_port *port = rte_zmalloc(config->name, sizeof(*port), RTE_CACHE_LINE_SIZE);
+	int result;
+
+	if (port == NULL)
+		return -ENOMEM;
+	snprintf(port->name, sizeof(port->name), "%s", config->name);
+	port->id = datapath->n_ports;
+	port->type = config->type;
+	port->role = (uint8_t)config->role;
+	port->mac = config->mac;
+	port->mtu = config->mtu;
+	port->frame_max = (uint16_t)(config->mtu + PV_PORT_OVERHEAD);
+	port->queues = 1;
+	port->active_queues = 1;
+	port->limit.burst = 10;
+	port->count_drop = count_drop;
+	port->set_up = set_up;
+	port->framework = datapath;
+	result = port->type->open(port, config->options, &env);
+	if (result != 0) {
+		rte_free(port);
+		return result;
+	}
+	datapath->ports[datapath->n_ports++] = port;
+	return port->mac.set ? pv_fdb_add_static(datapath->fdb, port->mac.bytes, port->id) : 0;
+}
+
+static int
+open_ports(struct pv_datapath *datapath)
+{
+	const struct pv_config *config = datapath->config;
+	int result = 0;
+
+	for (size_t i = 0; result == 0 && i < config->n_ports; i++) {
+		result = open_port(datapath, &config->ports[i]);
+		if (result == -ENOMEM || result == -ENOSPC)
+			pv_error(config->ports[i].name, "cannot open the port: %s", strerror(-result));
+	}
+	return result;
+}
+
+/* Queue pairs go round the workers, each port beginning with another one. */
+static void
+place_queues(struct pv_datapath *datapath)
+{
+	for (uint16_t i = 0; i < datapath->n_ports; i++)
+		for (uint16_t queue = 0; queue < datapath->ports[i]->queues; queue++)
+			datapath->ports[i]->owner[queue] = (uint16_t)((i + queue) % datapath->config->n_workers);
+}
+
+static int
+take_queues(struct pv_worker *worker)
+{
+	struct pv_datapath *datapath = worker->datapath;
+
+	worker->queues = calloc((size_t)datapath->n_ports * PV_QUEUES_MAX + 1, sizeof(*worker->queues));
+	if (worker->queues == NULL)
+		return -ENOMEM;
+	for (uint16_t i = 0; i < datapath->n_ports; i++) {
+		struct pv_port *port = datapath->ports[i];
+		struct pv_route *route = &worker->route[i];
+
+		for (uint16_t queue = 0; queue < port->queues; queue++) {
+			if (port->owner[queue] != worker->id)
+				continue;
+			route->queues[route->count++] = queue;
+			worker->queues[worker->n_queues++] = (struct pv_queue){ .port = port, .queue = queue };
+		}
+	}
+	return 0;
+}
+
+static int
+make_fan(struct pv_fan *fan, uint16_t destinations)
+{
+	for (uint16_t i = 0; i < destinations; i++) {
+		fan->vector[i] = rte_zmalloc("pv_vector", sizeof(struct pv_vector), RTE_CACHE_LINE_SIZE);
+		if (fan->vector[i] == NULL)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static void
+free_fan(struct pv_fan *fan, uint16_t destinations)
+{
+	for (uint16_t i = 0; i < destinations; i++)
+		rte_free(fan->vector[i]);
+}
+
+static int
+init_stage(struct pv_worker *worker, const struct pv_config_stage *listed)
+{
+	struct pv_stage_self *self = &worker->stages[worker->n_inited];
+	const struct pv_stage *stage = listed->stage;
+	int result;
+
+	*self = (struct pv_stage_self){ .stage = stage, .options = listed->options, .worker = worker->id };
+	self->drop_base = pv_stage_drop_base(stage);
+	self->state = rte_zmalloc(stage->name, RTE_MAX(stage->state_size, 1u), RTE_CACHE_LINE_SIZE);
+	if (self->state == NULL)
+		return -ENOMEM;
+	result = stage->init != NULL ? stage->init(self) : 0;
+	if (result != 0) {
+		pv_error(stage->name, "does not start on worker %u: %s", worker->id, strerror(-result));
+		rte_free(self->state);
+		return result;
+	}
+	worker->n_inited++;
+	return 0;
+}
+
+static int
+init_stages(struct pv_worker *worker)
+{
+	const struct pv_config *config = worker->datapath->config;
+	int result = 0;
+
+	worker->stages = calloc(config->n_stages + 1, sizeof(*worker->stages));
+	if (worker->stages == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; result == 0 && i < config->n_stages; i++)
+		if (config->stages[i].stage->process != NULL)
+			result = init_stage(worker, &config->stages[i]);
+	worker->n_stages = worker->n_inited;
+	return result;
+}
+
+/* The stages of one hook, in the order of the configuration. */
+static int
+build_chain(struct pv_worker *worker, enum pv_hook hook)
+{
+	struct pv_chain *chain = &worker->chain[hook];
+
+	chain->runs = rte_zmalloc("pv_chain", (worker->n_stages + 1u) * sizeof(*chain->runs), RTE_CACHE_LINE_SIZE);
+	if (chain->runs == NULL)
+		return -ENOMEM;
+	for (uint16_t i = 0; i < worker->n_stages; i++) {
+		struct pv_run *run = &chain->runs[chain->count];
+
+		if ((worker->stages[i].stage->hooks & PV_HOOK_BIT(hook)) == 0)
+			continue;
+		run->worker = worker;
+		run->self = &worker->stages[i];
+		run->hook = hook;
+		if (chain->count > 0)
+			chain->runs[chain->count - 1].next = run;
+		chain->count++;
+	}
+	return 0;
+}
+
+static int
+make_mailboxes(struct pv_worker *worker)
+{
+	char name[RTE_RING_NAMESIZE];
+
+	for (uint16_t from = 0; from < worker->datapath->config->n_workers; from++) {
+		if (from == worker->id)
+			continue;
+		snprintf(name, sizeof(name), "pv_mail_%u_%u", from, worker->id);
+		worker->mailbox[from] = rte_ring_create(name, PV_MAILBOX_SIZE, SOCKET_ID_ANY,
+							RING_F_SP_ENQ | RING_F_SC_DEQ);
+		if (worker->mailbox[from] == NULL)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int
+build_worker(struct pv_worker *worker)
+{
+	uint16_t n_ports = worker->datapath->n_ports;
+	int result = take_queues(worker);
+
+	worker->ports = rte_calloc("pv_port_counters", n_ports + 1u, sizeof(*worker->ports), RTE_CACHE_LINE_SIZE);
+	if (worker->ports == NULL)
+		return -ENOMEM;
+	if (result == 0)
+		result = make_fan(&worker->egress, n_ports);
+	if (result == 0)
+		result = make_fan(&worker->send, n_ports);
+	if (result == 0)
+		result = make_fan(&worker->hand, (uint16_t)worker->datapath->config->n_workers);
+	if (result == 0)
+		result = make_mailboxes(worker);
+	if (result == 0)
+		result = init_stages(worker);
+	for (enum pv_hook hook = 0; result == 0 && hook < PV_HOOK_COUNT; hook++)
+		result = build_chain(worker, hook);
+	return result;
+}
+
+static int
+build_workers(struct pv_datapath *datapath)
+{
+	for (uint16_t i = 0; i < datapath->config->n_workers; i++) {
+		struct pv_worker *worker = rte_zmalloc("pv_worker", sizeof(*worker), RTE_CACHE_LINE_SIZE);
+		int result;
+
+		if (worker == NULL)
+			return -ENOMEM;
+		worker->datapath = datapath;
+		worker->id = i;
+		worker->cpu = datapath->config->worker_cpus[i];
+		worker->lcore = pv_worker_lcore(i);
+		datapath->workers[datapath->n_workers++] = worker;
+		result = build_worker(worker);
+		if (result != 0)
+			return result;
+		rte_rcu_qsbr_thread_register(datapath->qsbr, i);
+	}
+	return 0;
+}
+
+static void
+free_mailboxes(struct pv_worker *worker)
+{
+	struct rte_mbuf *packet;
+
+	for (uint16_t from = 0; from < PV_WORKERS_MAX; from++) {
+		if (worker->mailbox[from] == NULL)
+			continue;
+		while (rte_ring_dequeue(worker->mailbox[from], (void **)&packet) == 0)
+			rte_pktmbuf_free(packet);
+		rte_ring_free(worker->mailbox[from]);
+	}
+}
+
+static void
+free_worker(struct pv_worker *worker)
+{
+	uint16_t n_ports = worker->datapath->n_ports;
+
+	for (uint16_t i = 0; i < worker->n_inited; i++) {
+		if (worker->stages[i].stage->fini != NULL)
+			worker->stages[i].stage->fini(&worker->stages[i]);
+		rte_free(worker->stages[i].state);
+	}
+	for (enum pv_hook hook = 0; hook < PV_HOOK_COUNT; hook++)
+		rte_free(worker->chain[hook].runs);
+	free_mailboxes(worker);
+	free_fan(&worker->egress, n_ports);
+	free_fan(&worker->send, n_ports);
+	free_fan(&worker->hand, (uint16_t)worker->datapath->config->n_workers);
+	free(worker->stages);
+	free(worker->queues);
+	rte_free(worker->ports);
+	rte_free(worker);
+}
+
+static int
+make_tables(struct pv_datapath *datapath)
+{
+	const struct pv_config_settings *settings = &datapath->config->settings;
+	size_t n_ports = datapath->config->n_ports, n_workers = datapath->config->n_workers;
+	int bound = pv_bind(datapath->config, datapath->bindings, PV_BINDINGS_MAX);
+
+	if (bound < 0)
+		return bound;
+	datapath->n_bindings = (size_t)bound;
+	datapath->pool = rte_pktmbuf_pool_create("pv_packets", settings->packets - 1, POOL_CACHE, 0,
+						 RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	datapath->fdb = pv_fdb_new(settings->fdb_entries, settings->fdb_ageing_s, settings->fdb_port_limit,
+				   (uint16_t)n_ports);
+	datapath->ports = calloc(n_ports, sizeof(*datapath->ports));
+	datapath->workers = calloc(n_workers, sizeof(*datapath->workers));
+	datapath->qsbr = rte_zmalloc("pv_qsbr", rte_rcu_qsbr_get_memsize((uint32_t)n_workers), RTE_CACHE_LINE_SIZE);
+	if (datapath->pool == NULL || datapath->fdb == NULL || datapath->ports == NULL || datapath->workers == NULL ||
+	    datapath->qsbr == NULL)
+		return -ENOMEM;
+	rte_rcu_qsbr_init(datapath->qsbr, (uint32_t)n_workers);
+	return pv_pipeline_init();
+}
+
+static uint64_t
+idle_cycles_before_sleep(const struct pv_config_settings *settings)
+{
+	return settings->idle_sleep_us == 0 ? UINT64_MAX : rte_get_tsc_hz() / 1000000 * IDLE_US_BEFORE_SLEEP;
+}
+
+struct pv_datapath *
+pv_datapath_new(const struct pv_config *config)
+{
+	struct pv_datapath *datapath = calloc(1, sizeof(*datapath));
+	int result;
+
+	if (datapath == NULL)
+		return NULL;
+	datapath->config = config;
+	datapath->idle_cycles_before_sleep = idle_cycles_before_sleep(&config->settings);
+	result = make_tables(datapath);
+	if (result != 0) {
+		pv_error("memory", "%s: %u packets and a table of %u addresses do not fit: lower \"packets\"",
+			 strerror(-result), config->settings.packets, config->settings.fdb_entries);
+	} else {
+		result = open_ports(datapath);
+		place_queues(datapath);
+		if (result == 0) {
+			result = build_workers(datapath);
+			if (result == -ENOMEM)
+				pv_error("memory", "not enough for the workers");
+		}
+	}
+	if (result != 0) {
+		pv_datapath_free(datapath);
+		return NULL;
+	}
+	return datapath;
+}
+
+int
+pv_datapath_start(struct pv_datapath *datapath)
+{
+	datapath->running = true;
+	for (uint16_t i = 0; i < datapath->n_workers; i++) {
+		int result = rte_eal_remote_launch(pv_worker_main, datapath->workers[i], datapath->workers[i]->lcore);
+
+		if (result != 0) {
+			pv_error("worker", "worker %u does not start: %s", i, strerror(-result));
+			return result;
+		}
+	}
+	for (uint16_t i = 0; i < datapath->n_ports; i++) {
+		int result = datapath->ports[i]->type->start(datapath->ports[i]);
+
+		if (result != 0)
+			return result;
+	}
+	return 0;
+}
+
+static void
+stop_workers(struct pv_datapath *datapath)
+{
+	datapath->stop = true;
+	for (uint16_t i = 0; i < datapath->n_workers; i++)
+		rte_eal_wait_lcore(datapath->workers[i]->lcore);
+}
+
+void
+pv_datapath_free(struct pv_datapath *datapath)
+{
+	if (datapath == NULL)
+		return;
+	if (datapath->running)
+		stop_workers(datapath);
+	for (uint16_t i = 0; i < datapath->n_ports; i++)
+		datapath->ports[i]->type->close(datapath->ports[i]);
+	for (uint16_t i = 0; i < datapath->n_workers; i++)
+		free_worker(datapath->workers[i]);
+	for (uint16_t i = 0; i < datapath->n_ports; i++)
+		rte_free(datapath->ports[i]);
+	free(datapath->workers);
+	free(datapath->ports);
+	rte_free(datapath->qsbr);
+	pv_fdb_free(datapath->fdb);
+	rte_mempool_free(datapath->pool);
+	free(datapath);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The data path as a whole: ports, workers, switching table, stages and bound primitives, built from a configuration.
+ */
+#ifndef PV_CORE_DATAPATH_H
+#define PV_CORE_DATAPATH_H
+
+#include <stdatomic.h>
+
+#include "core/worker.h"
+
+#define PV_BINDINGS_MAX 16
+
+struct pv_datapath {
+	const struct pv_config *config;
+	struct rte_mempool *pool;
+	struct pv_fdb *fdb;
+	struct rte_rcu_qsbr *qsbr; /* one thread per worker; quiescent between rounds */
+	struct pv_port **ports;
+	uint16_t n_ports; /* opened */
+	struct pv_worker **workers;
+	uint16_t n_workers;
+	struct pv_binding bindings[PV_BINDINGS_MAX];
+	size_t n_bindings;
+	uint64_t idle_cycles_before_sleep;
+	_Atomic bool stop;
+	bool running;
+};
+
+/*
+ * Builds the data path: the pool, the table, every port, the workers and their stages. EAL is up, with an lcore for
+ * each worker. `config` must outlive it. NULL after saying why, with nothing left behind.
+ */
+struct pv_datapath *pv_datapath_new(const struct pv_config *config);
+
+/* Starts the workers, then lets guests in. 0 or -errno, having logged why. */
+int pv_datapath_start(struct pv_datapath *datapath);
+
+/* Stops the workers, closes the ports and frees everything. NULL is fine. */
+void pv_datapath_free(struct pv_datapath *datapath);
+
+/* The lcore that runs worker i, and the main one; how EAL's arguments number them. */
+static inline unsigned int
+pv_worker_lcore(uint16_t worker)
+{
+	return worker + 1u;
+}
+#define PV_MAIN_LCORE 0u
+
+#endif

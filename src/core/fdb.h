@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The switching table (forwarding database): which port an Ethernet address is behind.
+ *
+ * An address with its port fits in one 64-bit word, so the table is buckets of eight words, one cache line each. Any
+ * worker reads a bucket with plain atomic loads and learns with one compare-and-swap; there is nothing to reclaim, so
+ * there are no locks and no grace periods. The time an address was last seen stands in a parallel line that is written
+ * only when the second changes. A full bucket gives up its oldest dynamic address. Static addresses (a port's "mac")
+ * never age, move or go. A port may own at most `port_limit` learned addresses, so one guest cannot fill the table.
+ */
+#ifndef PV_CORE_FDB_H
+#define PV_CORE_FDB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PV_FDB_NO_PORT UINT16_MAX
+
+struct pv_fdb;
+
+struct pv_fdb_address {
+	uint8_t mac[6];
+	uint16_t port;
+	bool is_static;
+	uint32_t age_s; /* since last seen; 0 for static ones */
+};
+
+struct pv_fdb_counters {
+	uint64_t learned, moved, aged, evicted, refused; /* refused: port_limit reached */
+};
+
+enum pv_fdb_learned { PV_FDB_KNOWN, PV_FDB_LEARNED, PV_FDB_MOVED, PV_FDB_REFUSED, PV_FDB_SPOOFED };
+
+/* A table for about `entries` addresses (rounded up to a power of two) and ports below `ports`. NULL: no memory. */
+struct pv_fdb *pv_fdb_new(uint32_t entries, uint32_t ageing_s, uint32_t port_limit, uint16_t ports);
+void pv_fdb_free(struct pv_fdb *fdb);
+
+/* The port behind `mac`, or PV_FDB_NO_PORT. Any thread. */
+uint16_t pv_fdb_lookup(const struct pv_fdb *fdb, const uint8_t mac[6]);
+
+/*
+ * Notes that `mac` was seen as a source at `port` in the second now_s. PV_FDB_SPOOFED: it is a static address of
+ * another port, and nothing was changed. Any thread.
+ */
+enum pv_fdb_learned pv_fdb_learn(struct pv_fdb *fdb, const uint8_t mac[6], uint16_t port, uint32_t now_s);
+
+/* Adds a static address; 0, -EEXIST when it is static elsewhere, -ENOSPC when its bucket is full of static ones. */
+int pv_fdb_add_static(struct pv_fdb *fdb, const uint8_t mac[6], uint16_t port);
+
+/* Forgets what was learned from a port (its guest is gone); its static addresses stay. Returns how many. */
+uint32_t pv_fdb_flush_port(struct pv_fdb *fdb, uint16_t port);
+
+/* Forgets dynamic addresses not seen for the ageing time. Called about once a second by the control thread. */
+uint32_t pv_fdb_age(struct pv_fdb *fdb, uint32_t now_s);
+
+/* Copies up to `max` addresses to `out`; returns how many there are in all. */
+size_t pv_fdb_list(const struct pv_fdb *fdb, struct pv_fdb_address *out, size_t max, uint32_t now_s);
+uint32_t pv_fdb_capacity(const struct pv_fdb *fdb);
+uint32_t pv_fdb_ageing_s(const struct pv_fdb *fdb);
+void pv_fdb_counters(const struct pv_fdb *fdb, struct pv_fdb_counters *counters);
+
+#endif

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * How packets move between the parts of a worker: along a hook's chain of stages, into the vectors of the egress
+ * ports, through the egress stages, and out.
+ */
+#include "core/pipeline.h"
+
+#include <rte_errno.h>
+#include <rte_ether.h>
+#include <rte_hash_crc.h>
+#include <rte_ip.h>
+#include <rte_mbuf_dyn.h>
+
+#include "core/datapath.h"
+
+static int egress_offset = -1;
+
+int
+pv_pipeline_init(void)
+{
+	static const struct rte_mbuf_dynfield field = {
+		.name = "pktvirt_egress_port",
+		.size = sizeof(uint16_t),
+		.align = __alignof__(uint16_t),
+	};
+
+	egress_offset = rte_mbuf_dynfield_register(&field);
+	return egress_offset < 0 ? -rte_errno : 0;
+}
+
+static inline uint16_t *
+egress_of(const struct rte_mbuf *packet)
+{
+	return RTE_MBUF_DYNFIELD(packet, egress_offset, uint16_t *);
+}
+
+uint16_t
+pv_packet_egress(const struct rte_mbuf *packet)
+{
+	return *egress_of(packet);
+}
+
+void
+pv_stage_drop(struct pv_run *run, struct rte_mbuf *packet, uint16_t reason)
+{
+	bool egress = (PV_HOOK_BIT(run->hook) & PV_HOOKS_EGRESS) != 0;
+
+	run->self->counters.dropped++;
+	pv_drop(run->worker, egress ? pv_packet_egress(packet) : packet->port, run->self->drop_base + reason, packet);
+}
+
+static void
+run_stage(struct pv_run *run, struct rte_mbuf **packets, uint16_t count)
+{
+	struct pv_stage_self *self = run->self;
+	uint64_t start = rte_rdtsc();
+
+	run->downstream_cycles = 0;
+	self->counters.calls++;
+	self->counters.packets += count;
+	self->stage->process(self, run, packets, count);
+	pv_run_forward(run);
+	self->counters.cycles += rte_rdtsc() - start - run->downstream_cycles;
+}
+
+/* What follows the last stage of a hook. */
+static void
+end_of_chain(struct pv_worker *worker, enum pv_hook hook, struct rte_mbuf **packets, uint16_t count)
+{
+	if ((PV_HOOK_BIT(hook) & PV_HOOKS_INGRESS) != 0) {
+		pv_switch_burst(worker, packets, count);
+		return;
+	}
+	for (uint16_t i = 0; i < count; i++)
+		pv_collect_for_sending(worker, packets[i], pv_packet_egress(packets[i]));
+}
+
+void
+pv_run_forward(struct pv_run *run)
+{
+	uint16_t count = run->count;
+	uint64_t start;
+
+	if (count == 0)
+		return;
+	start = rte_rdtsc();
+	run->count = 0;
+	if (run->next != NULL)
+		run_stage(run->next, run->packets, count);
+	else
+		end_of_chain(run->worker, run->hook, run->packets, count);
+	run->downstream_cycles += rte_rdtsc() - start;
+}
+
+void
+pv_chain_run(struct pv_worker *worker, enum pv_hook hook, struct rte_mbuf **packets, uint16_t count)
+{
+	struct pv_chain *chain = &worker->chain[hook];
+
+	if (chain->count > 0)
+		run_stage(&chain->runs[0], packets, count);
+	else
+		end_of_chain(worker, hook, packets, count);
+}
+
+void
+pv_chain_flush(struct pv_worker *worker, enum pv_hook hook)
+{
+	struct pv_chain *chain = &worker->chain[hook];
+
+	/* In order: what one stage lets go of may be held by the next, which comes after it. */
+	for (uint16_t i = 0; i < chain->count; i++) {
+		struct pv_run *run = &chain->runs[i];
+		struct pv_stage_self *self = run->self;
+		uint64_t start;
+
+		if (self->held == 0 || self->stage->flush == NULL)
+			continue;
+		start = rte_rdtsc();
+		run->downstream_cycles = 0;
+		self->stage->flush(self, run);
+		pv_run_forward(run);
+		self->counters.cycles += rte_rdtsc() - start - run->downstream_cycles;
+	}
+}
+
+static void send_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector);
+static void hand_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector);
+
+static void
+run_egress_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector)
+{
+	uint16_t count = vector->count;
+	bool guest = worker->datapath->ports[to]->role == PV_ROLE_GUEST;
+
+	vector->count = 0;
+	pv_chain_run(worker, guest ? PV_HOOK_TO_GUEST : PV_HOOK_TO_WIRE, vector->packets, count);
+}
+
+static inline bool
+owns_an_active_queue(const struct pv_route *route, uint16_t active)
+{
+	return route->count > 0 && route->queues[0] < active;
+}
+
+static inline void
+to_egress_stages(struct pv_worker *worker, struct rte_mbuf *packet, const struct pv_port *port)
+{
+	enum pv_hook hook = port->role == PV_ROLE_GUEST ? PV_HOOK_TO_GUEST : PV_HOOK_TO_WIRE;
+
+	if (worker->chain[hook].count == 0)
+		pv_collect_for_sending(worker, packet, port->id);
+	else if (unlikely(pv_fan_add(&worker->egress, port->id, packet)))
+		run_egress_vector(worker, port->id, worker->egress.vector[port->id]);
+}
+
+void
+pv_deliver(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to)
+{
+	struct pv_port *port = worker->datapath->ports[to];
+	uint16_t active = port->active_queues;
+
+	if (unlikely(!port->up)) {
+		pv_drop(worker, to, PV_DROP_PORT_DOWN, packet);
+		return;
+	}
+	if (unlikely(packet->pkt_len > port->frame_max)) {
+		pv_drop(worker, to, PV_DROP_EXCEEDS_MTU, packet);
+		return;
+	}
+	*egress_of(packet) = to;
+	if (likely(owns_an_active_queue(&worker->route[to], active))) {
+		to_egress_stages(worker, packet, port);
+	} else {
+		uint16_t owner = port->owner[worker->id % active];
+
+		worker->counters.handed_over++;
+		if (pv_fan_add(&worker->hand, owner, packet))
+			hand_vector(worker, owner, worker->hand.vector[owner]);
+	}
+}
+
+void
+pv_collect_for_sending(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to)
+{
+	if (unlikely(pv_fan_add(&worker->send, to, packet)))
+		send_vector(worker, to, worker->send.vector[to]);
+}
+
+/* Sends to one queue, counts, and drops what it does not take. */
+static void
+send_to_queue(struct pv_worker *worker, struct pv_port *port, uint16_t queue, struct rte_mbuf **packets,
+	      uint16_t count)
+{
+	struct pv_port_counters *counters = &worker->ports[port->id];
+	uint64_t bytes = 0;
+	uint16_t sent;
+
+	for (uint16_t i = 0; i < count; i++)
+		bytes += packets[i]->pkt_len;
+	sent = likely(port->up) ? port->ops->tx_burst(port, queue, packets, count) : 0;
+	for (uint16_t i = sent; i < count; i++) {
+		bytes -= packets[i]->pkt_len;
+		pv_drop(worker, port->id, port->up ? PV_DROP_RING_FULL : PV_DROP_PORT_DOWN, packets[i]);
+	}
+	counters->tx_packets += sent;
+	counters->tx_bytes += bytes;
+}
+
+/* The same for all packets of a flow: addresses and ports of TCP and UDP over IP, else the Ethernet addresses. */
+static uint32_t
+flow_hash(const struct rte_mbuf *packet)
+{
+	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(packet, const struct rte_ether_hdr *);
+	const struct rte_ipv4_hdr *ipv4 = (const void *)(ether + 1);
+	const struct rte_ipv6_hdr *ipv6 = (const void *)(ether + 1);
+	uint16_t length = rte_pktmbuf_data_len(packet);
+
+	if (ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4) && length >= sizeof(*ether) + sizeof(*ipv4)) {
+		uint32_t hash = rte_hash_crc(&ipv4->src_addr, 8, ipv4->next_proto_id);
+		uint16_t header = rte_ipv4_hdr_len(ipv4);
+		bool fragment = (ipv4->fragment_offset & RTE_BE16(RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)) != 0;
+		bool ports = ipv4->next_proto_id == IPPROTO_TCP || ipv4->next_proto_id == IPPROTO_UDP;
+
+		if (!fragment && ports && length >= sizeof(*ether) + header + 4)
+			hash = rte_hash_crc((const char *)ipv4 + header, 4, hash);
+		return hash;
+	}
+	if (ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6) && length >= sizeof(*ether) + sizeof(*ipv6)) {
+		uint32_t hash = rte_hash_crc(ipv6->src_addr, 32, ipv6->proto);
+		bool ports = ipv6->proto == IPPROTO_TCP || ipv6->proto == IPPROTO_UDP;
+
+		if (ports && length >= sizeof(*ether) + sizeof(*ipv6) + 4)
+			hash = rte_hash_crc(ipv6 + 1, 4, hash);
+		return hash;
+	}
+	return rte_hash_crc(ether, 2 * RTE_ETHER_ADDR_LEN, 0);
+}
+
+/* Spreads packets over several own queues of a port by flow, so that a flow stays in order. */
+static void
+send_spread(struct pv_worker *worker, struct pv_port *port, const uint16_t *queues, uint16_t n_queues,
+	    struct rte_mbuf **packets, uint16_t count)
+{
+	struct rte_mbuf *part[PV_BURST_MAX];
+	uint16_t chosen[PV_BURST_MAX];
+
+	for (uint16_t i = 0; i < count; i++)
+		chosen[i] = flow_hash(packets[i]) % n_queues;
+	for (uint16_t queue = 0; queue < n_queues; queue++) {
+		uint16_t n = 0;
+
+		for (uint16_t i = 0; i < count; i++)
+			if (chosen[i] == queue)
+				part[n++] = packets[i];
+		if (n > 0)
+			send_to_queue(worker, port, queues[queue], part, n);
+	}
+}
+
+static void
+send_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector)
+{
+	struct pv_section_counters *section = &worker->counters.section[PV_SECTION_TRANSMIT];
+	struct pv_port *port = worker->datapath->ports[to];
+	const struct pv_route *route = &worker->route[to];
+	uint16_t active = port->active_queues, usable = 0, count = vector->count;
+	uint64_t start = rte_rdtsc();
+
+	while (usable < route->count && route->queues[usable] < active)
+		usable++;
+	if (likely(usable <= 1))
+		send_to_queue(worker, port, route->queues[0], vector->packets, count);
+	else
+		send_spread(worker, port, route->queues, usable, vector->packets, count);
+	vector->count = 0;
+	section->calls++;
+	section->packets += count;
+	section->cycles += rte_rdtsc() - start;
+}
+
+static void
+hand_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector)
+{
+	struct rte_ring *mailbox = worker->datapath->workers[to]->mailbox[worker->id];
+	uint16_t taken = (uint16_t)rte_ring_sp_enqueue_burst(mailbox, (void **)vector->packets, vector->count, NULL);
+
+	for (uint16_t i = taken; i < vector->count; i++)
+		pv_drop(worker, pv_packet_egress(vector->packets[i]), PV_DROP_MAILBOX_FULL, vector->packets[i]);
+	vector->count = 0;
+}
+
+static void
+drain_fan(struct pv_worker *worker, struct pv_fan *fan,
+	  void (*deal)(struct pv_worker *, uint16_t, struct pv_vector *))
+{
+	for (uint16_t i = 0; i < fan->n_touched; i++) {
+		struct pv_vector *vector = fan->vector[fan->touched[i]];
+
+		vector->touched = false;
+		if (vector->count > 0)
+			deal(worker, fan->touched[i], vector);
+	}
+	fan->n_touched = 0;
+}
+
+void
+pv_drain(struct pv_worker *worker)
+{
+	drain_fan(worker, &worker->egress, run_egress_vector);
+	drain_fan(worker, &worker->send, send_vector);
+	drain_fan(worker, &worker->hand, hand_vector);
+}
+
+/* Takes in packets that another worker has switched; this one owns a queue of their port. */
+void
+pv_receive_handed(struct pv_worker *worker, struct rte_mbuf **packets, uint16_t count)
+{
+	for (uint16_t i = 0; i < count; i++) {
+		uint16_t to = pv_packet_egress(packets[i]);
+		const struct pv_port *port = worker->datapath->ports[to];
+
+		if (likely(port->up && owns_an_active_queue(&worker->route[to], port->active_queues)))
+			to_egress_stages(worker, packets[i], port);
+		else
+			pv_drop(worker, to, PV_DROP_PORT_DOWN, packets[i]);
+	}
+	pv_drain(worker);
+}

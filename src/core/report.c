@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/report.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <rte_cycles.h>
+
+static json_int_t
+now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (json_int_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static double
+ratio(uint64_t part, uint64_t whole)
+{
+	return whole == 0 ? 0.0 : (double)part / (double)whole;
+}
+
+/* The non-zero drops by name; `counts` begins with reason number `first`. */
+static json_t *
+drops_json(const uint64_t *counts, uint16_t first, uint16_t last)
+{
+	json_t *drops = json_object();
+
+	for (uint16_t reason = first; reason < last; reason++)
+		if (counts[reason] > 0)
+			json_object_set_new(drops, pv_drop_name(reason), json_integer((json_int_t)counts[reason]));
+	return drops;
+}
+
+static void
+sum_port(const struct pv_datapath *datapath, uint16_t port, struct pv_port_counters *sum)
+{
+	memset(sum, 0, sizeof(*sum));
+	for (uint16_t i = 0; i < datapath->n_workers; i++) {
+		const struct pv_port_counters *counters = &datapath->workers[i]->ports[port];
+
+		sum->rx_packets += counters->rx_packets;
+		sum->rx_bytes += counters->rx_bytes;
+		sum->tx_packets += counters->tx_packets;
+		sum->tx_bytes += counters->tx_bytes;
+		for (uint16_t reason = 0; reason < pv_drop_count(); reason++)
+			sum->drops[reason] += counters->drops[reason];
+	}
+}
+
+static json_t *
+port_json(const struct pv_datapath *datapath, const struct pv_port *port)
+{
+	struct pv_port_counters sum;
+	char mac[18] = "";
+	json_t *detail = port->type->report != NULL ? port->type->report(port) : json_object();
+
+	sum_port(datapath, port->id, &sum);
+	if (port->mac.set)
+		pv_mac_format(port->mac.bytes, mac);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:i, s:{s:i, s:i}, s:{s:I, s:I}, s:{s:I, s:I}, s:o, s:o}", "name",
+			 port->name, "type", port->type->name, "role", pv_role_names[port->role], "state",
+			 port->up ? "up" : "down", "mac", port->mac.set ? mac : NULL, "mtu", (int)port->mtu, "queues",
+			 "configured", port->queues, "active", port->up ? port->active_queues : 0, "rx", "packets",
+			 (json_int_t)sum.rx_packets, "bytes", (json_int_t)sum.rx_bytes, "tx", "packets",
+			 (json_int_t)sum.tx_packets, "bytes", (json_int_t)sum.tx_bytes, "drops",
+			 drops_json(sum.drops, 0, pv_drop_count()), "detail", detail);
+}
+
+json_t *
+pv_report_ports(const struct pv_datapath *datapath)
+{
+	json_t *ports = json_array();
+
+	for (uint16_t i = 0; i < datapath->n_ports; i++)
+		json_array_append_new(ports, port_json(datapath, datapath->ports[i]));
+	return json_pack("{s:I, s:o}", "time_ns", now_ns(), "ports", ports);
+}
+
+static uint64_t
+busy_cycles(const struct pv_datapath *datapath)
+{
+	uint64_t cycles = 0;
+
+	for (uint16_t i = 0; i < datapath->n_workers; i++)
+		cycles += datapath->workers[i]->counters.busy_cycles;
+	return cycles;
+}
+
+/* What a stage and a section of the framework have in common. */
+static json_t *
+stage_json(const char *name, const char *kind, const struct pv_stage_counters *sum, uint64_t busy)
+{
+	return json_pack("{s:s, s:s, s:I, s:I, s:f, s:I, s:f, s:f, s:I, s:I}", "name", name, "kind", kind, "calls",
+			 (json_int_t)sum->calls, "packets", (json_int_t)sum->packets, "packets_per_call",
+			 ratio(sum->packets, sum->calls), "cycles", (json_int_t)sum->cycles, "cycles_per_packet",
+			 ratio(sum->cycles, sum->packets), "share", ratio(sum->cycles, busy), "emitted",
+			 (json_int_t)sum->emitted, "dropped", (json_int_t)sum->dropped);
+}
+
+static json_t *
+section_json(const struct pv_datapath *datapath, enum pv_section section, uint64_t busy)
+{
+	static const char *const names[] = {
+		[PV_SECTION_RECEIVE] = "receive",
+		[PV_SECTION_SWITCH] = "switch",
+		[PV_SECTION_TRANSMIT] = "transmit",
+	};
+	struct pv_stage_counters sum = { 0 };
+
+	for (uint16_t i = 0; i < datapath->n_workers; i++) {
+		const struct pv_section_counters *counters = &datapath->workers[i]->counters.section[section];
+
+		sum.calls += counters->calls;
+		sum.packets += counters->packets;
+		sum.cycles += counters->cycles;
+	}
+	sum.emitted = sum.packets;
+	return stage_json(names[section], "core", &sum, busy);
+}
+
+/* Of every worker's instance of stage i. */
+static void
+sum_stage(const struct pv_datapath *datapath, uint16_t index, struct pv_stage_counters *sum, uint64_t *held)
+{
+	for (uint16_t i = 0; i < datapath->n_workers; i++) {
+		const struct pv_stage_self *self = &datapath->workers[i]->stages[index];
+
+		sum->calls += self->counters.calls;
+		sum->packets += self->counters.packets;
+		sum->emitted += self->counters.emitted;
+		sum->dropped += self->counters.dropped;
+		sum->cycles += self->counters.cycles;
+		*held += self->held;
+	}
+}
+
+static json_t *
+stage_drops(const struct pv_datapath *datapath, const struct pv_stage_self *self)
+{
+	uint64_t counts[PV_DROP_MAX] = { 0 };
+	uint16_t first = self->drop_base, last = first;
+
+	for (const struct pv_drop_reason *drop = self->stage->drops; drop != NULL && drop->name != NULL; drop++)
+		last++;
+	for (uint16_t port = 0; port < datapath->n_ports; port++) {
+		struct pv_port_counters sum;
+
+		sum_port(datapath, port, &sum);
+		for (uint16_t reason = first; reason < last; reason++)
+			counts[reason] += sum.drops[reason];
+	}
+	return drops_json(counts, first, last);
+}
+
+static void
+add_packet_stages(const struct pv_datapath *datapath, json_t *stages, uint64_t busy)
+{
+	const struct pv_worker *first = datapath->workers[0];
+
+	for (uint16_t i = 0; i < first->n_stages; i++) {
+		struct pv_stage_counters sum = { 0 };
+		uint64_t held = 0;
+		json_t *stage;
+
+		sum_stage(datapath, i, &sum, &held);
+		stage = stage_json(first->stages[i].stage->name, "packet", &sum, busy);
+		json_object_set_new(stage, "held", json_integer((json_int_t)held));
+		json_object_set_new(stage, "drops", stage_drops(datapath, &first->stages[i]));
+		json_array_append_new(stages, stage);
+	}
+}
+
+/* A mechanism has no packets of its own: its cost is part of what receives and transmits. */
+static void
+add_mechanisms(const struct pv_config *config, json_t *stages)
+{
+	for (size_t i = 0; i < config->n_stages; i++)
+		if (config->stages[i].stage->primitive != NULL)
+			json_array_append_new(stages, json_pack("{s:s, s:s, s:s}", "name", config->stages[i].stage->name,
+								"kind", "mechanism", "primitive",
+								config->stages[i].stage->primitive));
+}
+
+static json_t *
+bindings_json(const struct pv_binding *bindings, size_t n)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "primitive", bindings[i].primitive,
+						      "implementation", bindings[i].implementation->name, "why",
+						      bindings[i].why));
+	return list;
+}
+
+json_t *
+pv_report_stages(const struct pv_datapath *datapath)
+{
+	uint64_t busy = busy_cycles(datapath);
+	json_t *stages = json_array();
+
+	for (enum pv_section section = 0; section < PV_SECTION_COUNT; section++)
+		json_array_append_new(stages, section_json(datapath, section, busy));
+	add_packet_stages(datapath, stages, busy);
+	add_mechanisms(datapath->config, stages);
+	return json_pack("{s:I, s:I, s:o, s:o}", "time_ns", now_ns(), "tsc_hz", (json_int_t)rte_get_tsc_hz(),
+			 "primitives", bindings_json(datapath->bindings, datapath->n_bindings), "stages", stages);
+}
+
+static json_t *
+worker_queues(const struct pv_worker *worker)
+{
+	json_t *queues = json_array();
+
+	for (uint16_t i = 0; i < worker->n_queues; i++)
+		json_array_append_new(queues,
+				      json_sprintf("%s.%u", worker->queues[i].port->name, worker->queues[i].queue));
+	return queues;
+}
+
+static json_t *
+worker_drops(const struct pv_datapath *datapath, const struct pv_worker *worker)
+{
+	uint64_t counts[PV_DROP_MAX] = { 0 };
+
+	for (uint16_t port = 0; port < datapath->n_ports; port++)
+		for (uint16_t reason = 0; reason < pv_drop_count(); reason++)
+			counts[reason] += worker->ports[port].drops[reason];
+	return drops_json(counts, 0, pv_drop_count());
+}
+
+static json_t *
+worker_json(const struct pv_datapath *datapath, const struct pv_worker *worker)
+{
+	const struct pv_worker_counters *c = &worker->counters;
+
+	return json_pack("{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:f, s:f, s:I, s:I, s:o, s:o}", "id",
+			 worker->id, "cpu", worker->cpu, "lcore", (int)worker->lcore, "rounds", (json_int_t)c->rounds,
+			 "busy_rounds", (json_int_t)c->busy_rounds, "sleeps", (json_int_t)c->sleeps, "busy_cycles",
+			 (json_int_t)c->busy_cycles, "idle_cycles", (json_int_t)c->idle_cycles, "busy_share",
+			 ratio(c->busy_cycles, c->busy_cycles + c->idle_cycles), "packets", (json_int_t)c->packets,
+			 "calls", (json_int_t)c->bursts, "packets_per_call", ratio(c->packets, c->bursts),
+			 "cycles_per_packet", ratio(c->busy_cycles, c->packets), "handed_over",
+			 (json_int_t)c->handed_over, "flooded", (json_int_t)c->flooded, "queues",
+			 worker_queues(worker), "drops", worker_drops(datapath, worker));
+}
+
+json_t *
+pv_report_workers(const struct pv_datapath *datapath)
+{
+	json_t *workers = json_array();
+
+	for (uint16_t i = 0; i < datapath->n_workers; i++)
+		json_array_append_new(workers, worker_json(datapath, datapath->workers[i]));
+	return json_pack("{s:I, s:I, s:o}", "time_ns", now_ns(), "tsc_hz", (json_int_t)rte_get_tsc_hz(), "workers",
+			 workers);
+}
+
+static json_t *
+address_json(const struct pv_datapath *datapath, const struct pv_fdb_address *address)
+{
+	char mac[18];
+
+	pv_mac_format(address->mac, mac);
+	return json_pack("{s:s, s:s, s:b, s:i}", "mac", mac, "port", datapath->ports[address->port]->name, "static",
+			 address->is_static, "age_s", (int)address->age_s);
+}
+
+static json_t *
+addresses_json(const struct pv_datapath *datapath, size_t *used)
+{
+	json_t *list = json_array();
+	size_t max = pv_fdb_capacity(datapath->fdb);
+	struct pv_fdb_address *addresses = calloc(max, sizeof(*addresses));
+
+	*used = 0;
+	if (addresses == NULL)
+		return list;
+	*used = pv_fdb_list(datapath->fdb, addresses, max, pv_now_s());
+	for (size_t i = 0; i < RTE_MIN(*used, max); i++)
+		json_array_append_new(list, address_json(datapath, &addresses[i]));
+	free(addresses);
+	return list;
+}
+
+json_t *
+pv_report_fdb(const struct pv_datapath *datapath)
+{
+	struct pv_fdb_counters counters;
+	size_t used;
+	json_t *addresses = addresses_json(datapath, &used);
+
+	pv_fdb_counters(datapath->fdb, &counters);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "capacity",
+			 (json_int_t)pv_fdb_capacity(datapath->fdb), "used", (json_int_t)used, "ageing_s",
+			 (json_int_t)pv_fdb_ageing_s(datapath->fdb), "learned", (json_int_t)counters.learned, "moved",
+			 (json_int_t)counters.moved, "aged", (json_int_t)counters.aged, "evicted",
+			 (json_int_t)counters.evicted, "refused", (json_int_t)counters.refused, "addresses",
+			 addresses);
+}
+
+json_t *
+pv_report_config(const struct pv_config *config, const struct pv_binding *bindings, size_t n_bindings)
+{
+	return json_pack("{s:o, s:o}", "config", pv_config_dump(config), "bindings",
+			 bindings_json(bindings, n_bindings));
+}
+
+const struct pv_port *
+pv_report_find_port(const struct pv_datapath *datapath, const char *name, char *error, size_t size)
+{
+	const char *names[PV_PORTS_MAX + 1];
+	const char *near;
+
+	for (uint16_t i = 0; i < datapath->n_ports; i++) {
+		if (strcmp(datapath->ports[i]->name, name) == 0)
+			return datapath->ports[i];
+		names[i] = datapath->ports[i]->name;
+	}
+	names[datapath->n_ports] = NULL;
+	near = pv_nearest(name, names);
+	snprintf(error, size, near != NULL ? "no port \"%s\"; did you mean \"%s\"?" : "no port \"%s\"", name, near);
+	return NULL;
+}
+
+json_t *
+pv_report_doctor(const struct pv_datapath *datapath, const char *name, char *error, size_t size)
+{
+	const struct pv_port *port = pv_report_find_port(datapath, name, error, size);
+	json_t *summary;
+
+	if (port == NULL)
+		return NULL;
+	if (port->type->doctor == NULL) {
+		snprintf(error, size, "port \"%s\" is of type %s, which negotiates no features; expected vhost-user", name,
+			 port->type->name);
+		return NULL;
+	}
+	summary = json_array();
+	json_array_append_new(summary, port->up ? json_sprintf("a guest is attached, with %u of %u queue pairs in use",
+							       port->active_queues, port->queues) :
+						  json_string("no guest is attached: \"accepted\" means nothing yet"));
+	return json_pack("{s:s, s:s, s:o, s:o}", "port", name, "state", port->up ? "up" : "down", "summary", summary,
+			 "features", port->type->doctor(port));
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What there is to know about a running data path, as JSON: one source for the control socket and for DPDK's telemetry.
+ * Counters are read while the workers write them. Each function returns an object that the caller owns.
+ */
+#ifndef PV_CORE_REPORT_H
+#define PV_CORE_REPORT_H
+
+#include <jansson.h>
+
+#include "core/datapath.h"
+
+json_t *pv_report_ports(const struct pv_datapath *datapath);
+json_t *pv_report_stages(const struct pv_datapath *datapath);
+json_t *pv_report_workers(const struct pv_datapath *datapath);
+json_t *pv_report_fdb(const struct pv_datapath *datapath);
+
+/* The effective configuration and the bound primitives; also of a configuration that is not running. */
+json_t *pv_report_config(const struct pv_config *config, const struct pv_binding *bindings, size_t n_bindings);
+
+/* The answer of `doctor` for one port, or NULL with the reason in `error`. */
+json_t *pv_report_doctor(const struct pv_datapath *datapath, const char *port, char *error, size_t size);
+
+/* The port of that name, or NULL with the reason in `error`. */
+const struct pv_port *pv_report_find_port(const struct pv_datapath *datapath, const char *name, char *error,
+					  size_t size);
+
+#endif

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Ethernet switching: learn the source, look the destination up, flood what is broadcast, multicast or unknown, and
+ * never send a frame back to where it came from. Frames of one burst mostly share source and destination, so the last
+ * answer of each is kept for the burst.
+ */
+#include <string.h>
+
+#include <rte_ether.h>
+
+#include "core/datapath.h"
+
+/* The last addresses of this burst and what was found for them. */
+struct memory {
+	struct rte_ether_addr source, destination;
+	uint16_t source_port;
+	uint16_t egress;
+};
+
+static inline bool
+learned_already(const struct memory *memory, const struct rte_ether_hdr *ether, uint16_t port)
+{
+	return memory->source_port == port && rte_is_same_ether_addr(&memory->source, &ether->src_addr);
+}
+
+/* False when the frame may not carry that source address; it is dropped then. */
+static inline bool
+admit_source(struct pv_worker *worker, struct memory *memory, struct rte_mbuf *packet)
+{
+	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(packet, const struct rte_ether_hdr *);
+
+	if (likely(learned_already(memory, ether, packet->port)))
+		return true;
+	if (unlikely(!rte_is_valid_assigned_ether_addr(&ether->src_addr))) {
+		pv_drop(worker, packet->port, PV_DROP_BAD_SOURCE, packet);
+		return false;
+	}
+	if (pv_fdb_learn(worker->datapath->fdb, ether->src_addr.addr_bytes, packet->port, worker->now_s) ==
+	    PV_FDB_SPOOFED) {
+		pv_drop(worker, packet->port, PV_DROP_SPOOFED_SOURCE, packet);
+		return false;
+	}
+	memory->source = ether->src_addr;
+	memory->source_port = packet->port;
+	return true;
+}
+
+static inline uint16_t
+find_egress(struct pv_worker *worker, struct memory *memory, const struct rte_ether_addr *destination)
+{
+	if (likely(memory->egress != PV_FDB_NO_PORT && rte_is_same_ether_addr(&memory->destination, destination)))
+		return memory->egress;
+	memory->egress = pv_fdb_lookup(worker->datapath->fdb, destination->addr_bytes);
+	memory->destination = *destination;
+	return memory->egress;
+}
+
+/* IEEE 802.1Q, table 8-1: addresses that a bridge does not forward. */
+static inline bool
+is_link_local(const struct rte_ether_addr *address)
+{
+	static const uint8_t prefix[5] = { 0x01, 0x80, 0xc2, 0x00, 0x00 };
+
+	return memcmp(address->addr_bytes, prefix, sizeof(prefix)) == 0 && address->addr_bytes[5] < 0x10;
+}
+
+/* Delivers a copy to every port that is up but the packet's own; the last one gets the packet itself. */
+static void
+flood(struct pv_worker *worker, struct rte_mbuf *packet)
+{
+	struct pv_datapath *datapath = worker->datapath;
+	uint16_t target = PV_FDB_NO_PORT;
+
+	for (uint16_t i = 0; i < datapath->n_ports; i++) {
+		if (i == packet->port || !datapath->ports[i]->up)
+			continue;
+		if (target != PV_FDB_NO_PORT) {
+			struct rte_mbuf *copy = rte_pktmbuf_copy(packet, datapath->pool, 0, UINT32_MAX);
+
+			if (unlikely(copy == NULL)) {
+				worker->ports[target].drops[PV_DROP_NO_BUFFER]++;
+			} else {
+				worker->counters.flooded++;
+				pv_deliver(worker, copy, target);
+			}
+		}
+		target = i;
+	}
+	if (target == PV_FDB_NO_PORT)
+		pv_drop(worker, packet->port, PV_DROP_NO_PORT, packet);
+	else
+		pv_deliver(worker, packet, target);
+}
+
+static inline void
+forward(struct pv_worker *worker, struct memory *memory, struct rte_mbuf *packet)
+{
+	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(packet, const struct rte_ether_hdr *);
+	uint16_t egress;
+
+	if (unlikely(rte_is_multicast_ether_addr(&ether->dst_addr))) {
+		if (is_link_local(&ether->dst_addr))
+			pv_drop(worker, packet->port, PV_DROP_LINK_LOCAL, packet);
+		else
+			flood(worker, packet);
+		return;
+	}
+	egress = find_egress(worker, memory, &ether->dst_addr);
+	if (unlikely(egress == PV_FDB_NO_PORT))
+		flood(worker, packet);
+	else if (unlikely(egress == packet->port))
+		pv_drop(worker, packet->port, PV_DROP_SAME_PORT, packet);
+	else
+		pv_deliver(worker, packet, egress);
+}
+
+void
+pv_switch_burst(struct pv_worker *worker, struct rte_mbuf **packets, uint16_t count)
+{
+	struct pv_section_counters *section = &worker->counters.section[PV_SECTION_SWITCH];
+	struct memory memory = { .source_port = PV_FDB_NO_PORT, .egress = PV_FDB_NO_PORT };
+	uint64_t start = rte_rdtsc();
+
+	for (uint16_t i = 0; i < count; i++)
+		if (likely(admit_source(worker, &memory, packets[i])))
+			forward(worker, &memory, packets[i]);
+	section->calls++;
+	section->packets += count;
+	section->cycles += rte_rdtsc() - start;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A worker: one EAL lcore that polls the queues it owns and runs each packet to completion: receive, ingress stages,
+ * switch, egress stages, transmit, in bursts.
+ *
+ * Ownership. Queue pair i of a port belongs to exactly one worker (port->owner[i]), which alone receives from and
+ * sends to it, so no queue is locked. A worker that owns no active queue of the egress port puts the packet into the
+ * mailbox between it and the owner, a single-producer single-consumer ring per pair of workers; the owner runs the
+ * egress stages and sends. All counters here are written by their worker only and read by anyone.
+ */
+#ifndef PV_CORE_WORKER_H
+#define PV_CORE_WORKER_H
+
+#include <stdint.h>
+
+#include <rte_mbuf.h>
+#include <rte_rcu_qsbr.h>
+#include <rte_ring.h>
+
+#include "core/config.h"
+#include "core/fdb.h"
+#include "core/stage.h"
+#include "vio/port.h"
+
+#define PV_MAILBOX_SIZE 1024 /* packets between two workers */
+
+struct pv_datapath;
+
+struct pv_port_counters {
+	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
+	uint64_t drops[PV_DROP_MAX];
+};
+
+/* What the framework itself does with a burst: measured like a stage. */
+enum pv_section { PV_SECTION_RECEIVE, PV_SECTION_SWITCH, PV_SECTION_TRANSMIT, PV_SECTION_COUNT };
+struct pv_section_counters {
+	uint64_t calls, packets, cycles;
+};
+
+struct pv_worker_counters {
+	uint64_t rounds, busy_rounds, sleeps;
+	uint64_t busy_cycles, idle_cycles;
+	uint64_t packets; /* received from ports and mailboxes */
+	uint64_t bursts;  /* in which they came */
+	uint64_t handed_over;
+	uint64_t flooded; /* copies made */
+	struct pv_section_counters section[PV_SECTION_COUNT];
+};
+
+struct pv_queue {
+	struct pv_port *port;
+	uint16_t queue;
+};
+
+/* Packets waiting for the same next thing. */
+struct pv_vector {
+	uint16_t count;
+	bool touched;
+	struct rte_mbuf *packets[PV_BURST_MAX];
+};
+
+/* One vector per destination, and which of them have packets. */
+struct pv_fan {
+	struct pv_vector *vector[PV_PORTS_MAX];
+	uint16_t touched[PV_PORTS_MAX];
+	uint16_t n_touched;
+};
+
+struct pv_chain {
+	struct pv_run *runs; /* one per stage; NULL when there is none */
+	uint16_t count;
+};
+
+/* This worker's way to the queues of one port. */
+struct pv_route {
+	uint16_t queues[PV_QUEUES_MAX]; /* own queue pairs, ascending */
+	uint16_t count;
+};
+
+struct pv_worker {
+	struct pv_datapath *datapath;
+	uint16_t id;
+	uint16_t cpu;
+	unsigned int lcore;
+	uint32_t now_s; /* pv_now_s(), kept once a second */
+	uint64_t next_second;
+	struct pv_queue *queues; /* owned, to be polled */
+	uint16_t n_queues;
+	struct pv_route route[PV_PORTS_MAX];
+	struct pv_chain chain[PV_HOOK_COUNT];
+	struct pv_fan egress; /* switched, before the egress stages */
+	struct pv_fan send;   /* after them, before tx_burst */
+	struct pv_fan hand;   /* for other workers, by worker */
+	struct rte_ring *mailbox[PV_WORKERS_MAX]; /* from worker i; NULL from itself */
+	struct pv_stage_self *stages;             /* one per packet stage of the configuration */
+	uint16_t n_stages;
+	uint16_t n_inited; /* whose init succeeded */
+	struct pv_worker_counters counters;
+	struct pv_port_counters *ports; /* by port id */
+};
+
+/* Seconds of the monotonic clock: the time of the switching table. */
+uint32_t pv_now_s(void);
+
+/* Runs on the worker's lcore until the data path is told to stop. `argument` is the worker. Returns 0. */
+int pv_worker_main(void *argument);
+
+/* Runs one polling round: every owned queue and mailbox, then flushes. Returns how many packets it took in. */
+uint32_t pv_worker_round(struct pv_worker *worker);
+
+/* Hands packets to a hook's chain of stages and then to what follows: the switch, or transmission. */
+void pv_chain_run(struct pv_worker *worker, enum pv_hook hook, struct rte_mbuf **packets, uint16_t count);
+
+/* Learns, looks up and delivers packets that have passed the ingress stages. */
+void pv_switch_burst(struct pv_worker *worker, struct rte_mbuf **packets, uint16_t count);
+
+/* Puts a packet on its way to an egress port: to the egress stages, or to the mailbox of the queue's owner. */
+void pv_deliver(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t port);
+
+/* Puts a packet that has passed the egress stages into its port's vector. */
+void pv_collect_for_sending(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t port);
+
+/* Runs what is waiting in the worker's fans to the end: egress stages, transmission, mailboxes. */
+void pv_drain(struct pv_worker *worker);
+
+/* Frees a packet and counts it under a reason at a port. */
+static inline void
+pv_drop(struct pv_worker *worker, uint16_t port, uint16_t reason, struct rte_mbuf *packet)
+{
+	worker->ports[port].drops[reason]++;
+	rte_pktmbuf_free(packet);
+}
+
+/* Adds a packet to a destination's vector. True when it is full now and must be dealt with. */
+static inline bool
+pv_fan_add(struct pv_fan *fan, uint16_t to, struct rte_mbuf *packet)
+{
+	struct pv_vector *vector = fan->vector[to];
+
+	if (!vector->touched) {
+		vector->touched = true;
+		fan->touched[fan->n_touched++] = to;
+	}
+	vector->packets[vector->count++] = packet;
+	return vector->count == PV_BURST_MAX;
+}
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * ethdev: any device that a DPDK driver makes from "devargs": a PCI NIC, or net_af_packet, net_af_xdp, net_tap,
+ * net_pcap, net_ring, net_null, net_virtio_user. The device is attached when the port opens and detached when it
+ * closes. No offloads are asked for: frames arrive whole and with their checksums, and are sent so.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <rte_dev.h>
+#include <rte_ethdev.h>
+#include <rte_malloc.h>
+
+#include "vio/port_types.h"
+
+#define DESCRIPTORS 512
+
+struct ethdev_options {
+	char *devargs;
+	uint32_t queues;
+};
+
+static const struct pv_option ethdev_options[] = {
+	PV_OPTION_STRING_UNIQUE(struct ethdev_options, devargs, "devargs", 1, 1023,
+				"the device as DPDK names it, such as net_af_packet0,iface=eth1 or 0000:03:00.0"),
+	PV_OPTION_UINT(struct ethdev_options, queues, "queues", 1, PV_QUEUES_MAX, 1,
+		       "queue pairs; fewer are used when the device has fewer"),
+	PV_OPTION_END,
+};
+
+struct ethdev {
+	uint16_t device; /* DPDK's number */
+	struct rte_mempool *pool;
+};
+
+static uint16_t
+ethdev_rx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+{
+	const struct ethdev *ethdev = port->priv;
+
+	return rte_eth_rx_burst(ethdev->device, queue, packets, count);
+}
+
+static uint16_t
+ethdev_tx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+{
+	const struct ethdev *ethdev = port->priv;
+
+	return rte_eth_tx_burst(ethdev->device, queue, packets, count);
+}
+
+static const struct pv_port_ops ethdev_ops = { .rx_burst = ethdev_rx_burst, .tx_burst = ethdev_tx_burst };
+
+/* Attaches the device. Returns its number, or -errno after saying why. */
+static int
+attach(const struct pv_port *port, const char *devargs)
+{
+	struct rte_dev_iterator iterator;
+	uint16_t device, found = RTE_MAX_ETHPORTS;
+	int result = rte_dev_probe(devargs);
+
+	if (result != 0) {
+		pv_error(port->name, "devargs \"%s\": %s: expected a device and options that a DPDK driver accepts",
+			 devargs, rte_strerror(-result));
+		return result;
+	}
+	RTE_ETH_FOREACH_MATCHING_DEV (device, devargs, &iterator) {
+		found = device;
+		rte_eth_iterator_cleanup(&iterator);
+		break;
+	}
+	if (found == RTE_MAX_ETHPORTS) {
+		pv_error(port->name, "devargs \"%s\": this is no Ethernet device", devargs);
+		return -ENODEV;
+	}
+	return found;
+}
+
+static int
+set_up_queues(struct ethdev *ethdev, uint16_t queues)
+{
+	uint16_t rx = DESCRIPTORS, tx = DESCRIPTORS;
+	int socket = rte_eth_dev_socket_id(ethdev->device);
+	int result = rte_eth_dev_adjust_nb_rx_tx_desc(ethdev->device, &rx, &tx);
+
+	for (uint16_t queue = 0; result == 0 && queue < queues; queue++) {
+		result = rte_eth_rx_queue_setup(ethdev->device, queue, rx, (unsigned int)socket, NULL, ethdev->pool);
+		if (result == 0)
+			result = rte_eth_tx_queue_setup(ethdev->device, queue, tx, (unsigned int)socket, NULL);
+	}
+	return result;
+}
+
+/* Fewer queues than asked for when the device has fewer; sets port->queues. */
+static int
+configure(struct pv_port *port, struct ethdev *ethdev, uint32_t queues)
+{
+	struct rte_eth_conf conf = { 0 };
+	struct rte_eth_dev_info info;
+	uint16_t available;
+	int result = rte_eth_dev_info_get(ethdev->device, &info);
+
+	if (result != 0)
+		return result;
+	available = RTE_MIN(info.max_rx_queues, info.max_tx_queues);
+	port->queues = RTE_MIN((uint16_t)queues, available);
+	if (port->queues < queues)
+		pv_warning(port->name, "the device has %u queue pairs, not the %u asked for", port->queues, queues);
+	if (port->queues > 1 && (info.flow_type_rss_offloads & RTE_ETH_RSS_IP) != 0) {
+		conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+		conf.rx_adv_conf.rss_conf.rss_hf =
+			(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP) & info.flow_type_rss_offloads;
+	}
+	return rte_eth_dev_configure(ethdev->device, port->queues, port->queues, &conf);
+}
+
+/* Sets what not every driver can: an MTU other than it has, and promiscuous mode, which a switch needs. */
+static int
+set_mtu_and_promiscuous(const struct pv_port *port, const struct ethdev *ethdev)
+{
+	uint16_t mtu = 0;
+	int result;
+
+	if (rte_eth_dev_get_mtu(ethdev->device, &mtu) != 0 || mtu != port->mtu) {
+		result = rte_eth_dev_set_mtu(ethdev->device, (uint16_t)port->mtu);
+		if (result != 0 && result != -ENOTSUP) {
+			pv_error(port->name, "mtu %u: %s", port->mtu, rte_strerror(-result));
+			return result;
+		}
+	}
+	result = rte_eth_promiscuous_enable(ethdev->device);
+	if (result != 0 && result != -ENOTSUP)
+		pv_warning(port->name, "promiscuous mode: %s: frames for other addresses may not arrive",
+			   rte_strerror(-result));
+	return 0;
+}
+
+static void
+detach(struct ethdev *ethdev)
+{
+	struct rte_eth_dev_info info;
+	struct rte_device *device = NULL;
+
+	if (rte_eth_dev_info_get(ethdev->device, &info) == 0)
+		device = info.device;
+	rte_eth_dev_close(ethdev->device);
+	if (device != NULL)
+		rte_dev_remove(device);
+}
+
+static int
+ethdev_open(struct pv_port *port, const void *options, const struct pv_port_env *env)
+{
+	const struct ethdev_options *given = options;
+	struct ethdev *ethdev = rte_zmalloc(port->name, sizeof(*ethdev), RTE_CACHE_LINE_SIZE);
+	int result;
+
+	if (ethdev == NULL)
+		return -ENOMEM;
+	result = attach(port, given->devargs);
+	if (result < 0) {
+		rte_free(ethdev);
+		return result;
+	}
+	ethdev->device = (uint16_t)result;
+	ethdev->pool = env->pool;
+	result = configure(port, ethdev, given->queues);
+	if (result == 0)
+		result = set_up_queues(ethdev, port->queues);
+	if (result == 0)
+		result = set_mtu_and_promiscuous(port, ethdev);
+	if (result != 0) {
+		pv_error(port->name, "devargs \"%s\": %s", given->devargs, rte_strerror(-result));
+		detach(ethdev);
+		rte_free(ethdev);
+		return result;
+	}
+	port->ops = &ethdev_ops;
+	port->priv = ethdev;
+	return 0;
+}
+
+static int
+ethdev_start(struct pv_port *port)
+{
+	const struct ethdev *ethdev = port->priv;
+	int result = rte_eth_dev_start(ethdev->device);
+
+	if (result != 0) {
+		pv_error(port->name, "the device does not start: %s", rte_strerror(-result));
+		return result;
+	}
+	port->active_queues = port->queues;
+	port->set_up(port, true);
+	return 0;
+}
+
+static void
+ethdev_close(struct pv_port *port)
+{
+	struct ethdev *ethdev = port->priv;
+
+	rte_eth_dev_stop(ethdev->device);
+	detach(ethdev);
+	rte_free(ethdev);
+	port->priv = NULL;
+}
+
+static json_t *
+ethdev_report(const struct pv_port *port)
+{
+	const struct ethdev *ethdev = port->priv;
+	struct rte_eth_link link = { 0 };
+	struct rte_eth_stats stats = { 0 };
+	struct rte_eth_dev_info info = { 0 };
+
+	rte_eth_link_get_nowait(ethdev->device, &link);
+	rte_eth_stats_get(ethdev->device, &stats);
+	rte_eth_dev_info_get(ethdev->device, &info);
+	return json_pack("{s:s?, s:i, s:s, s:I, s:I, s:I, s:I}", "driver", info.driver_name, "ethdev",
+			 ethdev->device, "link", link.link_status == RTE_ETH_LINK_UP ? "up" : "down", "device_missed",
+			 (json_int_t)stats.imissed, "device_no_buffer", (json_int_t)stats.rx_nombuf,
+			 "device_receive_errors", (json_int_t)stats.ierrors, "device_transmit_errors",
+			 (json_int_t)stats.oerrors);
+}
+
+const struct pv_port_type pv_port_ethdev = {
+	.name = "ethdev",
+	.summary = "a device of any DPDK driver: a NIC, AF_XDP, AF_PACKET, tap, pcap, ring, null, virtio-user",
+	.role = PV_ROLE_WIRE,
+	.options = ethdev_options,
+	.options_size = sizeof(struct ethdev_options),
+	.open = ethdev_open,
+	.start = ethdev_start,
+	.close = ethdev_close,
+	.report = ethdev_report,
+};

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The primitive "host-io": how packets cross the boundary between pktvirt and the host kernel. A port that has a
+ * kernel descriptor carrying one frame per read and write (a tap) opens a channel on it; the bound implementation
+ * decides how many system calls its frames cost. It also says how many frames a guest's ring is given per
+ * notification, since a notification is a system call too.
+ */
+#ifndef PV_VIO_HOST_IO_H
+#define PV_VIO_HOST_IO_H
+
+#include <stdint.h>
+
+#include <rte_mbuf.h>
+
+#define PV_PRIMITIVE_HOST_IO "host-io"
+
+/* Counted by the worker that owns the channel. */
+struct pv_host_io_counters {
+	uint64_t calls;  /* system calls */
+	uint64_t frames; /* that were read and written */
+};
+
+struct pv_host_channel;
+
+struct pv_host_io {
+	/* Frames handed to a guest's ring, or taken from it, before the guest may be notified. */
+	uint16_t frames_per_notification;
+
+	/*
+	 * Takes over the descriptor `fd` for frames that are preceded by `header` bytes (written as zeros, left in the
+	 * headroom when read). `slots` frames are in flight at most. NULL with errno set. `fd` is closed by close only.
+	 */
+	struct pv_host_channel *(*open)(int fd, struct rte_mempool *pool, uint16_t header, uint16_t slots);
+	/* Reads up to `count` frames; never waits. */
+	uint16_t (*read)(struct pv_host_channel *channel, struct rte_mbuf **packets, uint16_t count);
+	/* Writes the first n frames and owns those; returns n. Never waits. */
+	uint16_t (*write)(struct pv_host_channel *channel, struct rte_mbuf **packets, uint16_t count);
+	void (*counters)(const struct pv_host_channel *channel, struct pv_host_io_counters *counters);
+	void (*close)(struct pv_host_channel *channel);
+};
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A port: something that frames come from and go to. Its type (vhost-user, ethdev, tap) knows how; the switch sees
+ * only this interface.
+ *
+ * Queues: a port has `queues` queue pairs. Receive queue i and transmit queue i belong to the same one worker
+ * (owner[i]), which alone calls rx_burst and tx_burst on them, so a port needs no locks on its queues. A worker that
+ * owns no queue of a port hands packets to the owner's mailbox instead (src/core/worker.h).
+ */
+#ifndef PV_VIO_PORT_H
+#define PV_VIO_PORT_H
+
+#include <jansson.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <rte_mbuf.h>
+
+#include "base/drop.h"
+#include "base/log.h"
+#include "base/option.h"
+
+#define PV_QUEUES_MAX 16
+#define PV_PORT_NAME_MAX 32
+#define PV_PORT_OVERHEAD 22 /* of a frame over the MTU: Ethernet header and two VLAN tags */
+
+enum pv_role { PV_ROLE_GUEST, PV_ROLE_WIRE };
+extern const char *const pv_role_names[]; /* "guest", "wire", NULL */
+
+struct pv_host_io;
+struct pv_port;
+
+/* What the framework gives a port when it is opened. */
+struct pv_port_env {
+	struct rte_mempool *pool;         /* for received packets */
+	const struct pv_host_io *host_io; /* the bound way of crossing into the host */
+	uint16_t workers;
+};
+
+struct pv_port_type {
+	const char *name; /* the key in the configuration */
+	const char *summary;
+	enum pv_role role; /* unless the configuration says otherwise */
+	const struct pv_option *options;
+	size_t options_size;
+	/*
+	 * Checks what the table cannot, before anything is started: adds to `diag` at `path` (of the type's object).
+	 * May be NULL.
+	 */
+	void (*check)(const void *options, const char *path, struct pv_diag *diag);
+	/*
+	 * Creates the port's device: sets ops, priv and mtu-dependent limits, may lower port->queues. 0 or -errno,
+	 * having logged why, with nothing left behind.
+	 */
+	int (*open)(struct pv_port *port, const void *options, const struct pv_port_env *env);
+	/* After every port is open and queues have owners: lets guests in. 0 or -errno, having logged why. */
+	int (*start)(struct pv_port *port);
+	/* Takes everything back, also after open alone. The workers have stopped or are past a quiesce. */
+	void (*close)(struct pv_port *port);
+	/* Facts of this type for `show ports` (socket, guest, negotiated features…); the caller owns it. NULL: none. */
+	json_t *(*report)(const struct pv_port *port);
+	/* One "doctor" answer: why each feature is or is not in use; the caller owns it. May be NULL. */
+	json_t *(*doctor)(const struct pv_port *port);
+};
+
+struct pv_port_ops {
+	/*
+	 * Takes up to `count` frames into mbufs from env->pool; returns how many. Frames may be chained; those needing
+	 * offload work carry the standard transmit flags (RTE_MBUF_F_TX_*) and header lengths.
+	 */
+	uint16_t (*rx_burst)(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count);
+	/* Sends the first n of `packets` and owns those n from then on; returns n. The rest stays the caller's. */
+	uint16_t (*tx_burst)(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count);
+};
+
+struct pv_port {
+	const struct pv_port_ops *ops;
+	void *priv; /* the type's */
+	uint16_t id;
+	uint16_t queues;      /* queue pairs there are */
+	uint16_t frame_max;   /* bytes of the largest frame, both ways: mtu + PV_PORT_OVERHEAD */
+	uint8_t role;         /* enum pv_role */
+	_Atomic bool up;      /* a guest or link is there; down ports are neither polled nor sent to */
+	_Atomic uint16_t active_queues; /* queue pairs in use by the guest, 1 to queues; meaningful while up */
+	uint16_t owner[PV_QUEUES_MAX];  /* worker of each queue pair */
+
+	char name[PV_PORT_NAME_MAX];
+	const struct pv_port_type *type;
+	struct pv_mac mac; /* static address behind this port, or not set */
+	uint32_t mtu;
+	struct pv_log_limit limit; /* for lines a guest can trigger; used by the port's control thread */
+	/* Set by the framework: counts drops that the type makes in rx_burst or tx_burst of a queue (PV_DROP_…). */
+	void (*count_drop)(const struct pv_port *port, uint16_t queue, uint16_t reason, uint64_t packets);
+	/*
+	 * Set by the framework: says that a guest or link came or went. When it returns from "went", no worker uses the
+	 * port and what was learned from it is forgotten. Not on a worker.
+	 */
+	void (*set_up)(struct pv_port *port, bool up);
+	void *framework; /* what the two belong to */
+};
+
+/* The types of this build, by name; NULL-terminated. */
+extern const struct pv_port_type *const pv_port_types[];
+const struct pv_port_type *pv_port_type_find(const char *name);
+
+#endif

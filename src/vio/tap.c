@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * tap: a kernel network interface whose other end is a port, opened with IFF_VNET_HDR.
+ *
+ * The interface is made when the port opens and goes when it closes; one that exists already (made persistent by
+ * somebody else) is used and stays. The kernel is told that we take no offloads (TUNSETOFFLOAD 0), so every frame
+ * arrives whole and with its checksums; a header that says otherwise is a bad_header drop. How frames cross the
+ * boundary is the primitive "host-io" (vio/host_io.h).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <linux/virtio_net.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <rte_malloc.h>
+
+#include "base/drop.h"
+#include "vio/host_io.h"
+#include "vio/port_types.h"
+
+#define TAP_SLOTS 64 /* frames in flight each way: two bursts */
+
+struct tap_options {
+	char *interface;
+};
+
+static const struct pv_option tap_options[] = {
+	PV_OPTION_STRING_UNIQUE(struct tap_options, interface, "interface", 1, IFNAMSIZ - 1,
+				"name of the kernel interface; made if it does not exist"),
+	PV_OPTION_END,
+};
+
+struct tap {
+	char interface[IFNAMSIZ];
+	const struct pv_host_io *io;
+	struct pv_host_channel *channel;
+};
+
+static bool
+header_asks_for_work(const struct rte_mbuf *packet)
+{
+	const struct virtio_net_hdr *header =
+		(const void *)(rte_pktmbuf_mtod(packet, const char *) - sizeof(struct virtio_net_hdr));
+
+	return (header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0 || header->gso_type != VIRTIO_NET_HDR_GSO_NONE;
+}
+
+static uint16_t
+tap_rx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+{
+	struct tap *tap = port->priv;
+	uint16_t received = tap->io->read(tap->channel, packets, count);
+	uint16_t kept = 0;
+
+	for (uint16_t i = 0; i < received; i++) {
+		if (unlikely(header_asks_for_work(packets[i]))) {
+			rte_pktmbuf_free(packets[i]);
+			port->count_drop(port, queue, PV_DROP_BAD_HEADER, 1);
+			continue;
+		}
+		packets[kept++] = packets[i];
+	}
+	return kept;
+}
+
+static uint16_t
+tap_tx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+{
+	struct tap *tap = port->priv;
+
+	return tap->io->write(tap->channel, packets, count);
+}
+
+static const struct pv_port_ops tap_ops = { .rx_burst = tap_rx_burst, .tx_burst = tap_tx_burst };
+
+/* Attaches to the interface and says what we do with its frames. Returns the descriptor or -errno. */
+static int
+attach(const char *interface)
+{
+	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
+	int header = sizeof(struct virtio_net_hdr);
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	memcpy(request.ifr_name, interface, strlen(interface));
+	if (ioctl(fd, TUNSETIFF, &request) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &header) < 0 ||
+	    ioctl(fd, TUNSETOFFLOAD, 0) < 0) {
+		int error = errno;
+
+		close(fd);
+		return -error;
+	}
+	return fd;
+}
+
+static int
+set_mtu_and_up(const char *interface, uint32_t mtu)
+{
+	struct ifreq request = { .ifr_mtu = (int)mtu };
+	int result = 0;
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	memcpy(request.ifr_name, interface, strlen(interface));
+	if (ioctl(fd, SIOCSIFMTU, &request) < 0)
+		result = -errno;
+	else if (ioctl(fd, SIOCGIFFLAGS, &request) < 0)
+		result = -errno;
+	else {
+		request.ifr_flags |= IFF_UP;
+		if (ioctl(fd, SIOCSIFFLAGS, &request) < 0)
+			result = -errno;
+	}
+	close(fd);
+	return result;
+}
+
+static int
+open_channel(struct tap *tap, const struct pv_port_env *env)
+{
+	int fd = attach(tap->interface);
+
+	if (fd < 0)
+		return fd;
+	tap->channel = tap->io->open(fd, env->pool, sizeof(struct virtio_net_hdr), TAP_SLOTS);
+	if (tap->channel == NULL) {
+		int error = errno;
+
+		close(fd);
+		return -error;
+	}
+	return 0;
+}
+
+static int
+tap_open(struct pv_port *port, const void *options, const struct pv_port_env *env)
+{
+	const struct tap_options *given = options;
+	struct tap *tap = rte_zmalloc(port->name, sizeof(*tap), RTE_CACHE_LINE_SIZE);
+	int result;
+
+	if (tap == NULL)
+		return -ENOMEM;
+	memcpy(tap->interface, given->interface, strlen(given->interface) + 1);
+	tap->io = env->host_io;
+	result = open_channel(tap, env);
+	if (result == 0) {
+		result = set_mtu_and_up(tap->interface, port->mtu);
+		if (result != 0)
+			tap->io->close(tap->channel);
+	}
+	if (result != 0) {
+		pv_error(port->name, "tap interface \"%s\": %s%s", tap->interface, strerror(-result),
+			 result == -EPERM ? ": needs root or CAP_NET_ADMIN" :
+			 result == -EBUSY ? ": another program has it open" :
+			 result == -EINVAL ? ": an interface of that name exists and is no tap" : "");
+		rte_free(tap);
+		return result;
+	}
+	port->ops = &tap_ops;
+	port->priv = tap;
+	return 0;
+}
+
+static int
+tap_start(struct pv_port *port)
+{
+	port->set_up(port, true);
+	return 0;
+}
+
+static void
+tap_close(struct pv_port *port)
+{
+	struct tap *tap = port->priv;
+
+	tap->io->close(tap->channel);
+	rte_free(tap);
+	port->priv = NULL;
+}
+
+static json_t *
+tap_report(const struct pv_port *port)
+{
+	const struct tap *tap = port->priv;
+	struct pv_host_io_counters counters;
+
+	tap->io->counters(tap->channel, &counters);
+	return json_pack("{s:s, s:I, s:I}", "interface", tap->interface, "system_calls", (json_int_t)counters.calls,
+			 "system_call_frames", (json_int_t)counters.frames);
+}
+
+const struct pv_port_type pv_port_tap = {
+	.name = "tap",
+	.summary = "a kernel tap interface, made when the daemon starts",
+	.role = PV_ROLE_WIRE,
+	.options = tap_options,
+	.options_size = sizeof(struct tap_options),
+	.open = tap_open,
+	.start = tap_start,
+	.close = tap_close,
+	.report = tap_report,
+};

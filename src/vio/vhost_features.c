@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "vio/vhost_features.h"
+
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
+
+#include <rte_common.h>
+#include <rte_vhost.h>
+
+#define BIT(n) (1ULL << (n))
+
+const char *const pv_frontend_names[] = { "auto", "uml", "qemu", "virtio-user", NULL };
+
+/* Work that a port would have to do for a receiver that cannot: the offload stage will. */
+#define OFFLOADS                                                                                                      \
+	(BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GSO) |                              \
+	 BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_GUEST_ECN) |                  \
+	 BIT(VIRTIO_NET_F_GUEST_UFO) | BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) |                    \
+	 BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_HOST_UFO))
+
+/* What needs a control queue, and the control queue. */
+#define CONTROL_QUEUE                                                                                                 \
+	(BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_CTRL_VLAN) |                        \
+	 BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_CTRL_MAC_ADDR))
+
+struct feature {
+	uint8_t bit;
+	const char *name;
+	const char *guest_change; /* what to change when the guest refused it, or NULL */
+};
+
+static const struct feature virtio_features[] = {
+	{ VIRTIO_NET_F_CSUM, "VIRTIO_NET_F_CSUM", "QEMU: csum=on" },
+	{ VIRTIO_NET_F_GUEST_CSUM, "VIRTIO_NET_F_GUEST_CSUM", "QEMU: guest_csum=on" },
+	{ VIRTIO_NET_F_MTU, "VIRTIO_NET_F_MTU", "QEMU: host_mtu=N" },
+	{ VIRTIO_NET_F_GUEST_TSO4, "VIRTIO_NET_F_GUEST_TSO4", "QEMU: guest_tso4=on" },
+	{ VIRTIO_NET_F_GUEST_TSO6, "VIRTIO_NET_F_GUEST_TSO6", "QEMU: guest_tso6=on" },
+	{ VIRTIO_NET_F_GUEST_UFO, "VIRTIO_NET_F_GUEST_UFO", "QEMU: guest_ufo=on" },
+	{ VIRTIO_NET_F_HOST_TSO4, "VIRTIO_NET_F_HOST_TSO4", "QEMU: host_tso4=on" },
+	{ VIRTIO_NET_F_HOST_TSO6, "VIRTIO_NET_F_HOST_TSO6", "QEMU: host_tso6=on" },
+	{ VIRTIO_NET_F_HOST_UFO, "VIRTIO_NET_F_HOST_UFO", "QEMU: host_ufo=on" },
+	{ VIRTIO_NET_F_MRG_RXBUF, "VIRTIO_NET_F_MRG_RXBUF", "QEMU: mrg_rxbuf=on; virtio-user: mrg_rxbuf=1" },
+	{ VIRTIO_NET_F_CTRL_VQ, "VIRTIO_NET_F_CTRL_VQ", "QEMU: ctrl_vq=on" },
+	{ VIRTIO_NET_F_CTRL_RX, "VIRTIO_NET_F_CTRL_RX", "QEMU: ctrl_rx=on" },
+	{ VIRTIO_NET_F_GUEST_ANNOUNCE, "VIRTIO_NET_F_GUEST_ANNOUNCE", "QEMU: guest_announce=on" },
+	{ VIRTIO_NET_F_MQ, "VIRTIO_NET_F_MQ",
+	  "QEMU: -netdev vhost-user,…,queues=N and -device virtio-net-pci,mq=on,vectors=2N+2; virtio-user: queues=N" },
+	{ VHOST_F_LOG_ALL, "VHOST_F_LOG_ALL", "used only while the guest is being migrated" },
+	{ VIRTIO_RING_F_INDIRECT_DESC, "VIRTIO_RING_F_INDIRECT_DESC", "QEMU: indirect_desc=on" },
+	{ VIRTIO_RING_F_EVENT_IDX, "VIRTIO_RING_F_EVENT_IDX", "QEMU: event_idx=on" },
+	{ VIRTIO_F_VERSION_1, "VIRTIO_F_VERSION_1", "QEMU: disable-modern=off" },
+	{ VIRTIO_F_ACCESS_PLATFORM, "VIRTIO_F_ACCESS_PLATFORM", "QEMU: iommu_platform=on with a vIOMMU" },
+	{ VIRTIO_F_RING_PACKED, "VIRTIO_F_RING_PACKED", "QEMU: packed=on; virtio-user: packed_vq=1" },
+	{ VIRTIO_F_IN_ORDER, "VIRTIO_F_IN_ORDER", "the guest's driver; virtio-user: in_order=1" },
+};
+
+static const struct feature protocol_features[] = {
+	{ VHOST_USER_PROTOCOL_F_MQ, "VHOST_USER_PROTOCOL_F_MQ", NULL },
+	{ VHOST_USER_PROTOCOL_F_LOG_SHMFD, "VHOST_USER_PROTOCOL_F_LOG_SHMFD", NULL },
+	{ VHOST_USER_PROTOCOL_F_RARP, "VHOST_USER_PROTOCOL_F_RARP", NULL },
+	{ VHOST_USER_PROTOCOL_F_REPLY_ACK, "VHOST_USER_PROTOCOL_F_REPLY_ACK", NULL },
+	{ VHOST_USER_PROTOCOL_F_NET_MTU, "VHOST_USER_PROTOCOL_F_NET_MTU", NULL },
+	{ VHOST_USER_PROTOCOL_F_SLAVE_REQ, "VHOST_USER_PROTOCOL_F_BACKEND_REQ", NULL },
+	{ VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD, "VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD", NULL },
+};
+
+uint64_t
+pv_vhost_offered(enum pv_frontend frontend, uint64_t able)
+{
+	uint64_t offered = able & ~OFFLOADS;
+
+	if (frontend == PV_FRONTEND_UML)
+		offered &= ~(CONTROL_QUEUE | BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_NET_F_MTU));
+	return offered;
+}
+
+/* Why we do not offer a virtio feature, and what would change that. */
+static const char *
+own_refusal(enum pv_frontend frontend, uint64_t bit, const char **change)
+{
+	if ((bit & OFFLOADS) != 0) {
+		*change = "nothing yet: checksums and segmentation stay with the guest until the offload stage exists";
+		return "pktvirt";
+	}
+	if (frontend == PV_FRONTEND_UML) {
+		*change = "a User-mode Linux guest cannot have it; for another frontend set \"guest\" of the port "
+			  "to \"qemu\" or \"virtio-user\"";
+		return "pktvirt, for a User-mode Linux guest";
+	}
+	*change = "nothing: the data path does not have it";
+	return "pktvirt";
+}
+
+static json_t *
+answer(const struct feature *feature, const char *kind, bool offered, bool accepted, const char *refused_by,
+       const char *change)
+{
+	return json_pack("{s:s, s:s, s:b, s:b, s:s?, s:s?}", "name", feature->name, "kind", kind, "offered", offered,
+			 "accepted", accepted, "refused_by", refused_by, "change", change);
+}
+
+static json_t *
+virtio_answer(const struct feature *feature, enum pv_frontend frontend, uint64_t offered, uint64_t accepted,
+	      bool attached)
+{
+	uint64_t bit = BIT(feature->bit);
+	const char *change = NULL, *refused_by = NULL;
+
+	if ((offered & bit) == 0)
+		refused_by = own_refusal(frontend, bit, &change);
+	else if (attached && (accepted & bit) == 0) {
+		refused_by = "the guest or its device model";
+		change = feature->guest_change;
+	}
+	return answer(feature, "virtio", (offered & bit) != 0, attached && (accepted & bit) != 0, refused_by, change);
+}
+
+static json_t *
+protocol_answer(const struct feature *feature, uint64_t offered, uint64_t accepted, bool attached)
+{
+	uint64_t bit = BIT(feature->bit);
+	const char *refused_by = NULL;
+
+	if ((offered & bit) == 0)
+		refused_by = "pktvirt";
+	else if (attached && (accepted & bit) == 0)
+		refused_by = "the frontend";
+	return answer(feature, "vhost-user", (offered & bit) != 0, attached && (accepted & bit) != 0, refused_by, NULL);
+}
+
+json_t *
+pv_vhost_doctor(enum pv_frontend frontend, uint64_t offered, uint64_t accepted, uint64_t offered_protocol,
+		uint64_t accepted_protocol, bool attached)
+{
+	json_t *answers = json_array();
+
+	for (size_t i = 0; i < RTE_DIM(virtio_features); i++)
+		json_array_append_new(answers,
+				      virtio_answer(&virtio_features[i], frontend, offered, accepted, attached));
+	for (size_t i = 0; i < RTE_DIM(protocol_features); i++)
+		json_array_append_new(answers, protocol_answer(&protocol_features[i], offered_protocol,
+							       accepted_protocol, attached));
+	return answers;
+}
+
+json_t *
+pv_vhost_feature_names(uint64_t features)
+{
+	json_t *names = json_array();
+
+	for (size_t i = 0; i < RTE_DIM(virtio_features); i++)
+		if ((features & BIT(virtio_features[i].bit)) != 0)
+			json_array_append_new(names, json_string(virtio_features[i].name));
+	return names;
+}

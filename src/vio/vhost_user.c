@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * vhost-user: a guest, attached over a Unix socket. This file is the control half: the socket, which features are
+ * offered to whom, and when a guest is there. rte_vhost speaks the protocol, on a thread of its own; its callbacks
+ * below run there, one at a time.
+ *
+ * One guest at a time is attached to a port. Its kind is told from its first message: QEMU asks for the features
+ * first, User-mode Linux (and virtio-user) takes ownership first; what each is offered is vhost_features.h's matter.
+ * A port that goes down is out of every worker's hands before the library may touch its rings (port->set_up).
+ */
+#include "vio/vhost_user.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+
+#include <rte_malloc.h>
+#include <rte_vhost.h>
+
+#include "base/sockpath.h"
+#include "vio/port_types.h"
+
+#define VIDS_MAX 1024 /* the library's own limit of devices */
+
+/* Requests of the vhost-user protocol ("Front-end message types"); the library's header does not export them. */
+enum { REQUEST_GET_FEATURES = 1, REQUEST_SET_OWNER = 3 };
+
+struct vhost_options {
+	char *socket;
+	uint32_t mode;
+	uint32_t data_path;
+	uint32_t guest;
+	uint32_t queues;
+	char *permissions;
+	char *group;
+};
+
+static const char *const mode_names[] = { "server", "client", NULL };
+static const char *const data_path_names[] = { "rte_vhost", NULL };
+static const struct pv_port_ops *const data_paths[] = { &pv_vhost_rte_ops };
+
+static const struct pv_option vhost_options[] = {
+	PV_OPTION_STRING_UNIQUE(struct vhost_options, socket, "socket", 1,
+				sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1, "path of the Unix socket"),
+	PV_OPTION_ENUM(struct vhost_options, mode, "mode", mode_names, PV_VHOST_SERVER,
+		       "who listens on the socket: server = pktvirt, client = the guest (pktvirt reconnects)"),
+	PV_OPTION_ENUM(struct vhost_options, data_path, "data-path", data_path_names, 0,
+		       "who moves the packets: rte_vhost = DPDK's own burst calls"),
+	PV_OPTION_ENUM(struct vhost_options, guest, "guest", pv_frontend_names, PV_FRONTEND_AUTO,
+		       "kind of guest, which decides the features offered; auto tells it from the first messages"),
+	PV_OPTION_UINT(struct vhost_options, queues, "queues", 1, PV_QUEUES_MAX, 1, "queue pairs offered"),
+	PV_OPTION_STRING(struct vhost_options, permissions, "permissions", 3, 4, "0600",
+			 "of the socket in server mode, octal: who may attach a guest"),
+	PV_OPTION_STRING(struct vhost_options, group, "group", 1, 32, NULL, "group of the socket in server mode"),
+	PV_OPTION_END,
+};
+
+/* The port that a device of the library belongs to. */
+static struct pv_vhost *by_vid[VIDS_MAX];
+
+/* The ports there are, by socket; changed while the library has no socket of theirs. */
+static struct pv_vhost *by_socket[PV_PORTS_MAX];
+
+static struct pv_vhost *
+find_by_vid(int vid)
+{
+	return vid >= 0 && vid < VIDS_MAX ? by_vid[vid] : NULL;
+}
+
+static struct pv_vhost *
+find_by_socket(int vid)
+{
+	char socket[PATH_MAX];
+
+	if (rte_vhost_get_ifname(vid, socket, sizeof(socket)) != 0)
+		return NULL;
+	for (size_t i = 0; i < PV_PORTS_MAX; i++)
+		if (by_socket[i] != NULL && strcmp(by_socket[i]->socket, socket) == 0)
+			return by_socket[i];
+	return NULL;
+}
+
+/* Offers this connection what its kind of frontend can take. The library then refuses anything else. */
+static void
+offer(struct pv_vhost *vhost, enum pv_frontend frontend)
+{
+	uint64_t offered = pv_vhost_offered(frontend, vhost->able);
+
+	vhost->frontend = frontend;
+	vhost->told = true;
+	vhost->offered = offered;
+	rte_vhost_driver_enable_features(vhost->socket, vhost->able);
+	rte_vhost_driver_disable_features(vhost->socket, ~offered);
+}
+
+static enum rte_vhost_msg_result
+before_message(int vid, void *message)
+{
+	struct pv_vhost *vhost = find_by_vid(vid);
+	uint32_t request;
+
+	memcpy(&request, message, sizeof(request));
+	if (vhost == NULL || vhost->told)
+		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+	if (vhost->wanted != PV_FRONTEND_AUTO)
+		offer(vhost, vhost->wanted);
+	else if (request == REQUEST_SET_OWNER)
+		offer(vhost, PV_FRONTEND_UML);
+	else if (request == REQUEST_GET_FEATURES)
+		offer(vhost, PV_FRONTEND_QEMU);
+	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+static const struct rte_vhost_user_extern_ops message_ops = { .pre_msg_handle = before_message };
+
+static int
+on_connection(int vid)
+{
+	struct pv_vhost *vhost = find_by_socket(vid);
+
+	if (vhost == NULL || vid >= VIDS_MAX)
+		return -1;
+	if (vhost->connection >= 0) {
+		pv_log_limited(&vhost->port->limit, PV_LOG_WARNING, vhost->port->name,
+			       "second connection to %s refused: a guest is connected already", vhost->socket);
+		return -1;
+	}
+	vhost->told = false;
+	vhost->accepted = 0;
+	vhost->accepted_protocol = 0;
+	memset(vhost->ring_enabled, 0, sizeof(vhost->ring_enabled));
+	by_vid[vid] = vhost;
+	vhost->connection = vid;
+	return rte_vhost_extern_callback_register(vid, &message_ops, NULL);
+}
+
+static void
+on_connection_gone(int vid)
+{
+	struct pv_vhost *vhost = find_by_vid(vid);
+
+	if (vhost == NULL)
+		return;
+	by_vid[vid] = NULL;
+	vhost->connection = -1;
+}
+
+/* Queue pairs in use: those up to the first that is not enabled both ways. At least the first. */
+static uint16_t
+count_active(const struct pv_vhost *vhost)
+{
+	uint16_t pair = 0;
+
+	while (pair < vhost->port->queues && vhost->ring_enabled[2 * pair] && vhost->ring_enabled[2 * pair + 1])
+		pair++;
+	return RTE_MAX(pair, 1);
+}
+
+static int
+on_ring_state(int vid, uint16_t ring, int enabled)
+{
+	struct pv_vhost *vhost = find_by_vid(vid);
+
+	if (vhost == NULL)
+		return 0;
+	if (ring >= 2 * vhost->port->queues) {
+		if (enabled)
+			pv_log_limited(&vhost->port->limit, PV_LOG_WARNING, vhost->port->name,
+				       "guest has a queue pair number %u, which nobody serves: the port's \"queues\" is %u",
+				       ring / 2, vhost->port->queues);
+		return 0;
+	}
+	vhost->ring_enabled[ring] = enabled != 0;
+	vhost->port->active_queues = count_active(vhost);
+	return 0;
+}
+
+static int
+on_guest(int vid)
+{
+	struct pv_vhost *vhost = find_by_vid(vid);
+	uint64_t features = 0, protocol = 0;
+
+	if (vhost == NULL)
+		return -1;
+	rte_vhost_get_negotiated_features(vid, &features);
+	rte_vhost_get_negotiated_protocol_features(vid, &protocol);
+	vhost->accepted = features;
+	vhost->accepted_protocol = protocol;
+	vhost->vid = vid;
+	vhost->attachments++;
+	vhost->port->set_up(vhost->port, true);
+	pv_info(vhost->port->name, "guest attached: %s driver, %s ring%s, %u of %u queue pair%s",
+		(features & (1ULL << VIRTIO_F_VERSION_1)) != 0 ? "virtio 1" : "legacy",
+		(features & (1ULL << VIRTIO_F_RING_PACKED)) != 0 ? "packed" : "split",
+		(features & (1ULL << VIRTIO_NET_F_MRG_RXBUF)) != 0 ? ", mergeable buffers" : "",
+		vhost->port->active_queues, vhost->port->queues, vhost->port->queues == 1 ? "" : "s");
+	return 0;
+}
+
+static void
+on_guest_gone(int vid)
+{
+	struct pv_vhost *vhost = find_by_vid(vid);
+
+	if (vhost == NULL)
+		return;
+	vhost->port->set_up(vhost->port, false);
+	pv_info(vhost->port->name, "guest detached");
+}
+
+static const struct rte_vhost_device_ops device_ops = {
+	.new_connection = on_connection,
+	.destroy_connection = on_connection_gone,
+	.vring_state_changed = on_ring_state,
+	.new_device = on_guest,
+	.destroy_device = on_guest_gone,
+};
+
+/* The file mode that "0660" says, or -EINVAL. */
+static int
+parse_permissions(const char *text)
+{
+	char *end;
+	long mode = strtol(text, &end, 8);
+
+	return *end == '\0' && mode >= 0 && mode <= 0777 ? (int)mode : -EINVAL;
+}
+
+/* The number of a group, or -ENOENT. */
+static int
+find_group(const char *name, gid_t *gid)
+{
+	struct group group, *found;
+	char buffer[4096];
+
+	if (getgrnam_r(name, &group, buffer, sizeof(buffer), &found) != 0 || found == NULL)
+		return -ENOENT;
+	*gid = group.gr_gid;
+	return 0;
+}
+
+/* What can be told before anything is started: a path that is a plain file, too long, or somebody else's. */
+static void
+vhost_check(const void *options, const char *path, struct pv_diag *diag)
+{
+	const struct vhost_options *given = options;
+	char where[256], why[256];
+	gid_t gid;
+
+	if (given->socket == NULL || given->mode == PV_VHOST_CLIENT)
+		return;
+	if (pv_socket_path_check(given->socket, why, sizeof(why)) != 0) {
+		snprintf(where, sizeof(where), "%s.socket", path);
+		pv_diag_add(diag, where, "\"%s\": %s", given->socket, why);
+	}
+	if (parse_permissions(given->permissions) < 0) {
+		snprintf(where, sizeof(where), "%s.permissions", path);
+		pv_diag_add(diag, where, "\"%s\": expected an octal mode such as \"0660\"", given->permissions);
+	}
+	if (given->group != NULL && find_group(given->group, &gid) != 0) {
+		snprintf(where, sizeof(where), "%s.group", path);
+		pv_diag_add(diag, where, "\"%s\": expected a group of this machine", given->group);
+	}
+}
+
+static int
+register_socket(struct pv_vhost *vhost)
+{
+	uint64_t flags = vhost->mode == PV_VHOST_CLIENT ? RTE_VHOST_USER_CLIENT : 0;
+
+	if (rte_vhost_driver_register(vhost->socket, flags) != 0)
+		return -EADDRNOTAVAIL;
+	if (rte_vhost_driver_get_features(vhost->socket, &vhost->able) != 0 ||
+	    rte_vhost_driver_callback_register(vhost->socket, &device_ops) != 0) {
+		rte_vhost_driver_unregister(vhost->socket);
+		return -EINVAL;
+	}
+	vhost->offered = pv_vhost_offered(vhost->wanted, vhost->able);
+	return 0;
+}
+
+static struct pv_vhost *
+vhost_new(struct pv_port *port, const struct vhost_options *given, const struct pv_port_env *env)
+{
+	struct pv_vhost *vhost = rte_zmalloc(port->name, sizeof(*vhost), RTE_CACHE_LINE_SIZE);
+
+	if (vhost == NULL)
+		return NULL;
+	vhost->port = port;
+	vhost->io = env->host_io;
+	vhost->pool = env->pool;
+	vhost->mode = given->mode;
+	vhost->wanted = given->guest;
+	vhost->frontend = given->guest;
+	vhost->connection = -1;
+	vhost->permissions = parse_permissions(given->permissions);
+	vhost->group = (gid_t)-1;
+	if (given->group != NULL)
+		find_group(given->group, &vhost->group);
+	snprintf(vhost->socket, sizeof(vhost->socket), "%s", given->socket);
+	return vhost;
+}
+
+static int
+vhost_open(struct pv_port *port, const void *options, const struct pv_port_env *env)
+{
+	const struct vhost_options *given = options;
+	struct pv_vhost *vhost;
+	char why[256];
+	int result;
+
+	if (given->mode == PV_VHOST_SERVER &&
+	    (result = pv_socket_path_prepare(given->socket, why, sizeof(why))) != 0) {
+		pv_error(port->name, "socket \"%s\": %s", given->socket, why);
+		return result;
+	}
+	vhost = vhost_new(port, given, env);
+	if (vhost == NULL)
+		return -ENOMEM;
+	port->queues = (uint16_t)given->queues;
+	port->ops = data_paths[given->data_path];
+	port->priv = vhost;
+	by_socket[port->id] = vhost;
+	result = register_socket(vhost);
+	if (result != 0) {
+		pv_error(port->name, "socket \"%s\": refused by the vhost library, whose message is above",
+			 given->socket);
+		by_socket[port->id] = NULL;
+		port->priv = NULL;
+		rte_free(vhost);
+	}
+	return result;
+}
+
+/* The library has made the socket; until here only root could connect. */
+static int
+hand_out_socket(const struct pv_vhost *vhost)
+{
+	if (vhost->mode == PV_VHOST_CLIENT)
+		return 0;
+	if (chown(vhost->socket, (uid_t)-1, vhost->group) == 0 && chmod(vhost->socket, (mode_t)vhost->permissions) == 0)
+		return 0;
+	pv_error(vhost->port->name, "socket \"%s\": cannot set its group and permissions: %s", vhost->socket,
+		 strerror(errno));
+	return -errno;
+}
+
+static int
+vhost_start(struct pv_port *port)
+{
+	const struct pv_vhost *vhost = port->priv;
+
+	if (rte_vhost_driver_start(vhost->socket) != 0) {
+		pv_error(port->name, "socket \"%s\": cannot %s", vhost->socket,
+			 vhost->mode == PV_VHOST_CLIENT ? "start connecting" : "listen");
+		return -EADDRNOTAVAIL;
+	}
+	return hand_out_socket(vhost);
+}
+
+static void
+vhost_close(struct pv_port *port)
+{
+	struct pv_vhost *vhost = port->priv;
+
+	rte_vhost_driver_unregister(vhost->socket); /* ends the connection, through on_guest_gone() */
+	by_socket[port->id] = NULL;
+	rte_free(vhost);
+	port->priv = NULL;
+}
+
+static json_t *
+vhost_report(const struct pv_port *port)
+{
+	const struct pv_vhost *vhost = port->priv;
+	uint64_t accepted = vhost->accepted;
+
+	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:s, s:o}", "socket", vhost->socket, "mode",
+			 mode_names[vhost->mode], "data_path", "rte_vhost", "frontend",
+			 pv_frontend_names[vhost->frontend], "connected", vhost->connection >= 0, "attachments",
+			 (json_int_t)vhost->attachments, "ring",
+			 (accepted & (1ULL << VIRTIO_F_RING_PACKED)) != 0 ? "packed" : "split", "features",
+			 pv_vhost_feature_names(port->up ? accepted : 0));
+}
+
+static json_t *
+vhost_doctor(const struct pv_port *port)
+{
+	const struct pv_vhost *vhost = port->priv;
+	uint64_t protocol = 0;
+
+	rte_vhost_driver_get_protocol_features(vhost->socket, &protocol);
+	return pv_vhost_doctor(vhost->frontend, vhost->offered, vhost->accepted, protocol, vhost->accepted_protocol,
+			       port->up);
+}
+
+const struct pv_port_type pv_port_vhost_user = {
+	.name = "vhost-user",
+	.summary = "a guest attached over a vhost-user socket",
+	.role = PV_ROLE_GUEST,
+	.options = vhost_options,
+	.options_size = sizeof(struct vhost_options),
+	.check = vhost_check,
+	.open = vhost_open,
+	.start = vhost_start,
+	.close = vhost_close,
+	.report = vhost_report,
+	.doctor = vhost_doctor,
+};

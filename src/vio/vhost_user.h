@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the control half of a vhost-user port (vhost_user.c) shares with its data paths (vhost_rte.c). */
+#ifndef PV_VIO_VHOST_USER_H
+#define PV_VIO_VHOST_USER_H
+
+#include <stdatomic.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+#include "vio/host_io.h"
+#include "vio/port.h"
+#include "vio/vhost_features.h"
+
+enum pv_vhost_mode { PV_VHOST_SERVER, PV_VHOST_CLIENT };
+
+struct pv_vhost {
+	const struct pv_host_io *io;
+	struct rte_mempool *pool;
+	int vid; /* of the library, while the port is up; read by the workers */
+
+	/* From here on the library's message thread writes, and reports read. */
+	struct pv_port *port;
+	char socket[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+	enum pv_vhost_mode mode;
+	int permissions; /* of the socket */
+	gid_t group;     /* or -1 */
+	enum pv_frontend wanted;        /* by the configuration */
+	_Atomic uint8_t frontend;       /* as told from the first messages */
+	_Atomic bool told;              /* that `frontend` is known for this connection */
+	_Atomic int connection;         /* vid of the connection, or -1 */
+	uint64_t able;                  /* virtio features of the data path */
+	_Atomic uint64_t offered;       /* virtio features, at the last connection */
+	_Atomic uint64_t accepted;      /* virtio features, of the guest that is attached */
+	_Atomic uint64_t accepted_protocol;
+	_Atomic uint64_t attachments;   /* guests that came, in all */
+	bool ring_enabled[2 * PV_QUEUES_MAX];
+};
+
+/* The data path of rte_vhost's own burst calls: "data-path": "rte_vhost". */
+extern const struct pv_port_ops pv_vhost_rte_ops;
+
+#endif
