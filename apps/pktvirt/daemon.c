@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "daemon.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <rte_version.h>
+
+#include "core/attach.h"
+#include "core/control.h"
+#include "core/datapath.h"
+#include "core/eal.h"
+#include "core/report.h"
+#include "core/telemetry.h"
+
+/* The running data path: the control socket's handler has no argument of its own. */
+static struct pv_datapath *running;
+
+static json_t *
+show(json_t *request, char *error, size_t size)
+{
+	const char *what = json_string_value(json_object_get(request, "what"));
+
+	if (what != NULL && strcmp(what, "ports") == 0)
+		return pv_report_ports(running);
+	if (what != NULL && strcmp(what, "stages") == 0)
+		return pv_report_stages(running);
+	if (what != NULL && strcmp(what, "workers") == 0)
+		return pv_report_workers(running);
+	if (what != NULL && strcmp(what, "fdb") == 0)
+		return pv_report_fdb(running);
+	if (what != NULL && strcmp(what, "config") == 0)
+		return pv_report_config(running->config, running->bindings, running->n_bindings);
+	snprintf(error, size, "nothing called \"%s\" to show: expected ports, stages, workers, fdb or config",
+		 what != NULL ? what : "");
+	return NULL;
+}
+
+static json_t *
+attach(json_t *request, char *error, size_t size)
+{
+	const char *name = json_string_value(json_object_get(request, "port"));
+	const char *kind = json_string_value(json_object_get(request, "for"));
+	const struct pv_port *port;
+	json_t *result;
+	char *lines;
+
+	if (name == NULL || kind == NULL) {
+		snprintf(error, size, "attach needs \"port\" and \"for\"");
+		return NULL;
+	}
+	port = pv_report_find_port(running, name, error, size);
+	lines = port != NULL ? pv_attach_lines(port, kind, error, size) : NULL;
+	if (lines == NULL)
+		return NULL;
+	result = json_pack("{s:s, s:s, s:s}", "port", name, "for", kind, "text", lines);
+	free(lines);
+	return result;
+}
+
+static json_t *
+answer(const char *command, json_t *request, char *error, size_t size)
+{
+	const char *port = json_string_value(json_object_get(request, "port"));
+
+	if (strcmp(command, "show") == 0)
+		return show(request, error, size);
+	if (strcmp(command, "attach") == 0)
+		return attach(request, error, size);
+	if (strcmp(command, "doctor") == 0 && port != NULL)
+		return pv_report_doctor(running, port, error, size);
+	if (strcmp(command, "version") == 0)
+		return json_pack("{s:s, s:s}", "pktvirt", PV_VERSION, "dpdk", rte_version());
+	snprintf(error, size, strcmp(command, "doctor") == 0 ? "doctor needs \"port\"" :
+							       "no command \"%s\": expected show, attach, doctor or version",
+		 command);
+	return NULL;
+}
+
+static void
+print_attach_lines(const struct pv_port *port)
+{
+	static const struct {
+		const char *kind, *title;
+	} guests[] = { { "qemu", "QEMU" }, { "uml", "User-mode Linux" } };
+	char error[256], *lines;
+
+	for (size_t i = 0; i < sizeof(guests) / sizeof(guests[0]); i++) {
+		lines = pv_attach_lines(port, guests[i].kind, error, sizeof(error));
+		if (lines == NULL)
+			continue;
+		printf("\n# %s: attach a %s guest\n%s", port->name, guests[i].title, lines);
+		free(lines);
+	}
+}
+
+static void
+say_ready(const struct pv_datapath *datapath)
+{
+	for (uint16_t i = 0; i < datapath->n_ports; i++)
+		if (strcmp(datapath->ports[i]->type->name, "vhost-user") == 0)
+			print_attach_lines(datapath->ports[i]);
+	printf("\npktvirt %s is ready: %u port%s, %u worker%s; pktvirt-ctl shows what it does, Ctrl-C ends it\n",
+	       PV_VERSION, datapath->n_ports, datapath->n_ports == 1 ? "" : "s", datapath->n_workers,
+	       datapath->n_workers == 1 ? "" : "s");
+	fflush(stdout);
+	sd_notifyf(0, "READY=1\nSTATUS=%u ports, %u workers", datapath->n_ports, datapath->n_workers);
+}
+
+static int
+every_second(void)
+{
+	const struct itimerspec second = { .it_interval.tv_sec = 1, .it_value.tv_sec = 1 };
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+
+	if (fd >= 0)
+		timerfd_settime(fd, 0, &second, NULL);
+	return fd;
+}
+
+static void
+watch(int epoll, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
+
+	epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+static void
+age_table(int timer)
+{
+	uint64_t times;
+
+	if (read(timer, &times, sizeof(times)) == sizeof(times))
+		pv_fdb_age(running->fdb, pv_now_s());
+}
+
+/* Serves the control socket and the table's ageing until a signal comes. */
+static void
+serve(struct pv_control *control, int signals)
+{
+	int epoll = epoll_create1(EPOLL_CLOEXEC), timer = every_second();
+	struct epoll_event event = { 0 };
+
+	watch(epoll, signals);
+	watch(epoll, timer);
+	watch(epoll, pv_control_fd(control));
+	do {
+		if (epoll_wait(epoll, &event, 1, -1) < 1)
+			continue;
+		if (event.data.fd == timer)
+			age_table(timer);
+		else if (event.data.fd != signals)
+			pv_control_poll(control);
+	} while (event.data.fd != signals);
+	close(timer);
+	close(epoll);
+}
+
+/* The signals that end the daemon, as a descriptor; every thread made later has them blocked. */
+static int
+take_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int
+run_datapath(struct pv_control *control, int signals)
+{
+	int status = EXIT_FAILURE;
+
+	if (pv_datapath_start(running) == 0 && pv_telemetry_start(running) == 0) {
+		say_ready(running);
+		serve(control, signals);
+		sd_notify(0, "STOPPING=1");
+		status = EXIT_SUCCESS;
+	}
+	pv_telemetry_stop();
+	return status;
+}
+
+static struct pv_control *
+open_control(const struct pv_config *config)
+{
+	char *path = pv_config_control_socket(config);
+	struct pv_control *control = path != NULL ? pv_control_open(path, answer) : NULL;
+
+	if (control == NULL && errno == EADDRINUSE)
+		pv_error("control", "is a pktvirt of this name running already? Give this one another \"name\"");
+	free(path);
+	return control;
+}
+
+int
+daemon_run(const struct pv_config *config, char *const *eal, int n_eal)
+{
+	int signals = take_signals(), status = EXIT_FAILURE;
+	struct pv_control *control = open_control(config);
+
+	if (control == NULL)
+		return EXIT_FAILURE;
+	if (pv_eal_start(config, eal, n_eal) == 0) {
+		running = pv_datapath_new(config);
+		if (running != NULL)
+			status = run_datapath(control, signals);
+		pv_datapath_free(running);
+		pv_eal_stop();
+	}
+	pv_control_close(control);
+	close(signals);
+	return status;
+}
