@@ -63,7 +63,7 @@ check_owner(const char *path)
 	case ENOENT:
 		return 0;
 	case 0:
-	case EAGAIN:     /* its backlog is full */
+	case EAGAIN:	 /* its backlog is full */
 	case EPROTOTYPE: /* a datagram socket is bound there */
 		return -EADDRINUSE;
 	default:
@@ -93,7 +93,8 @@ pv_socket_path_check(const char *path, char *why, size_t size)
 		return -EINVAL;
 	}
 	if (strlen(path) > PV_SOCKET_PATH_MAX) {
-		snprintf(why, size, "%zu bytes: the path of a socket has at most %zu", strlen(path), PV_SOCKET_PATH_MAX);
+		snprintf(why, size, "%zu bytes: the path of a socket has at most %zu", strlen(path),
+			 PV_SOCKET_PATH_MAX);
 		return -ENAMETOOLONG;
 	}
 	if (lstat(path, &status) < 0)

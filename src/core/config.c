@@ -25,8 +25,8 @@ const struct pv_option pv_config_options[] = {
 		       "seconds after which an unseen address is forgotten"),
 	PV_OPTION_UINT(struct pv_config_settings, fdb_port_limit, "fdb-port-limit", 1, 1048576, 1024,
 		       "addresses that may be learned from one port"),
-	PV_OPTION_UINT(struct pv_config_settings, idle_sleep_us, "idle-sleep-us", 0, 1000, 50,
-		       "microseconds that an idle worker sleeps at a time; 0 = it always polls"),
+	PV_OPTION_UINT(struct pv_config_settings, idle_sleep_us, "idle-sleep-us", 0, 10000, 200,
+		       "microseconds that an idle worker sleeps at a time, at most; 0 = it always polls"),
 	PV_OPTION_END,
 };
 

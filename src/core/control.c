@@ -21,7 +21,7 @@
 #define ERROR_MAX 512
 
 struct client {
-	int fd;        /* -1: the slot is free */
+	int fd;	       /* -1: the slot is free */
 	bool closing;  /* nothing more is read; closed when the answers are out */
 	char *request; /* PV_CONTROL_REQUEST_MAX bytes, of which request_length are used */
 	size_t request_length;
@@ -176,7 +176,8 @@ static bool
 send_answer(struct client *client)
 {
 	const char *rest = client->answer + client->answer_sent;
-	ssize_t length = send(client->fd, rest, client->answer_length - client->answer_sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+	ssize_t length =
+		send(client->fd, rest, client->answer_length - client->answer_sent, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 	if (length < 0)
 		return errno == EAGAIN || errno == EINTR;

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +42,7 @@ find_file(const char *path, char absolute[PATH_MAX], char *why, size_t size)
 {
 	int error;
 
-	if (realpath(path, absolute) != NULL && access(absolute, R_OK) == 0)
+	if (realpath(path, absolute) != NULL && faccessat(AT_FDCWD, absolute, R_OK, AT_EACCESS) == 0)
 		return 0;
 	error = errno;
 	snprintf(why, size, "%s", strerror(error));

@@ -10,6 +10,8 @@
 #include "core/datapath.h"
 #include "core/pipeline.h"
 
+#define IDLE_SHARE_SLEPT 32 /* one part in so many of the quiet time is slept at once */
+
 static inline bool
 admit(struct pv_worker *worker, const struct pv_port *port, struct rte_mbuf *packet)
 {
@@ -116,11 +118,16 @@ pv_worker_round(struct pv_worker *worker)
 	return packets;
 }
 
-/* Nothing has come for a while: gives the core away for a moment. Guests are not notified of it, so it stays short. */
+/*
+ * Nothing has come for a while: gives the core away for a moment, the longer the longer it has been quiet. Guests do not
+ * know of it and nobody wakes the worker, so idle-sleep-us is the most that a first packet waits.
+ */
 static void
-sleep_a_moment(struct pv_worker *worker)
+sleep_a_moment(struct pv_worker *worker, uint64_t idle_cycles)
 {
-	const struct timespec moment = { .tv_nsec = worker->datapath->config->settings.idle_sleep_us * 1000L };
+	uint64_t idle_ns = idle_cycles / (rte_get_tsc_hz() / 1000000) * 1000;
+	uint64_t longest_ns = worker->datapath->config->settings.idle_sleep_us * 1000ULL;
+	const struct timespec moment = { .tv_nsec = (long)RTE_MIN(idle_ns / IDLE_SHARE_SLEPT, longest_ns) };
 
 	rte_rcu_qsbr_thread_offline(worker->datapath->qsbr, worker->id);
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL);
@@ -155,10 +162,12 @@ poll_until_stopped(struct pv_worker *worker)
 			counters->busy_cycles += now - last;
 			idle = 0;
 		} else {
+			if (idle >= datapath->idle_cycles_before_sleep) {
+				sleep_a_moment(worker, idle);
+				now = rte_rdtsc(); /* a sleep is no part of the round after it */
+			}
 			counters->idle_cycles += now - last;
 			idle += now - last;
-			if (idle >= datapath->idle_cycles_before_sleep)
-				sleep_a_moment(worker);
 		}
 		last = now;
 	}

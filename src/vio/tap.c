@@ -101,25 +101,25 @@ attach(const char *interface)
 }
 
 static int
+bring_up(int control, struct ifreq *request)
+{
+	if (ioctl(control, SIOCSIFMTU, request) < 0 || ioctl(control, SIOCGIFFLAGS, request) < 0)
+		return -errno;
+	request->ifr_flags |= IFF_UP;
+	return ioctl(control, SIOCSIFFLAGS, request) < 0 ? -errno : 0;
+}
+
+static int
 set_mtu_and_up(const char *interface, uint32_t mtu)
 {
 	struct ifreq request = { .ifr_mtu = (int)mtu };
-	int result = 0;
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int result, control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	if (fd < 0)
+	if (control < 0)
 		return -errno;
 	memcpy(request.ifr_name, interface, strlen(interface));
-	if (ioctl(fd, SIOCSIFMTU, &request) < 0)
-		result = -errno;
-	else if (ioctl(fd, SIOCGIFFLAGS, &request) < 0)
-		result = -errno;
-	else {
-		request.ifr_flags |= IFF_UP;
-		if (ioctl(fd, SIOCSIFFLAGS, &request) < 0)
-			result = -errno;
-	}
-	close(fd);
+	result = bring_up(control, &request);
+	close(control);
 	return result;
 }
 
