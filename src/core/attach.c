@@ -115,7 +115,7 @@ qemu_lines(const struct facts *facts)
 		    "  -object memory-backend-memfd,id=mem,size=512M,share=on -numa node,memdev=mem \\\n"
 		    "  -chardev socket,id=%s,path=%s%s \\\n"
 		    "  -netdev vhost-user,id=net0,chardev=%s%s \\\n"
-		    "  -device virtio-net-pci,netdev=net0,mac=%s%s \\\n"
+		    "  -device virtio-net-pci,netdev=net0,mac=%s,romfile=%s \\\n"
 		    "  %s\n",
 		    facts->kvm ? "kvm" : "tcg", facts->kvm ? "host" : "max", facts->name, facts->socket,
 		    facts->guest_listens ? ",server=on" : "", facts->name, queues, facts->mac, device, boot);

@@ -148,10 +148,22 @@ to_egress_stages(struct pv_worker *worker, struct rte_mbuf *packet, const struct
 {
 	enum pv_hook hook = port->role == PV_ROLE_GUEST ? PV_HOOK_TO_GUEST : PV_HOOK_TO_WIRE;
 
-	if (worker->chain[hook].count == 0)
+	if (worker->chain[hook].count == 0) {
 		pv_collect_for_sending(worker, packet, port->id);
-	else if (unlikely(pv_fan_add(&worker->egress, port->id, packet)))
+		return;
+	}
+	if (unlikely(pv_fan_is_full(&worker->egress, port->id)))
 		run_egress_vector(worker, port->id, worker->egress.vector[port->id]);
+	pv_fan_add(&worker->egress, port->id, packet);
+}
+
+static void
+to_owner(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t owner)
+{
+	worker->counters.handed_over++;
+	if (unlikely(pv_fan_is_full(&worker->hand, owner)))
+		hand_vector(worker, owner, worker->hand.vector[owner]);
+	pv_fan_add(&worker->hand, owner, packet);
 }
 
 void
@@ -169,22 +181,18 @@ pv_deliver(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to)
 		return;
 	}
 	*egress_of(packet) = to;
-	if (likely(owns_an_active_queue(&worker->route[to], active))) {
+	if (likely(owns_an_active_queue(&worker->route[to], active)))
 		to_egress_stages(worker, packet, port);
-	} else {
-		uint16_t owner = port->owner[worker->id % active];
-
-		worker->counters.handed_over++;
-		if (pv_fan_add(&worker->hand, owner, packet))
-			hand_vector(worker, owner, worker->hand.vector[owner]);
-	}
+	else
+		to_owner(worker, packet, port->owner[worker->id % active]);
 }
 
 void
 pv_collect_for_sending(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to)
 {
-	if (unlikely(pv_fan_add(&worker->send, to, packet)))
+	if (unlikely(pv_fan_is_full(&worker->send, to)))
 		send_vector(worker, to, worker->send.vector[to]);
+	pv_fan_add(&worker->send, to, packet);
 }
 
 /* Sends to one queue, counts, and drops what it does not take. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/telemetry.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -16,11 +17,32 @@ static const struct pv_datapath *shown;
 
 static struct rte_tel_data *container_of_json(json_t *value);
 
+/* Telemetry takes letters, digits, '_' and '/' in names, and drops what has another one. */
 static void
-add_member(struct rte_tel_data *data, const char *name, json_t *value)
+clean_name(const char *name, char clean[RTE_TEL_MAX_STRING_LEN])
 {
-	char number[32];
+	size_t i;
 
+	for (i = 0; name[i] != '\0' && i < RTE_TEL_MAX_STRING_LEN - 1; i++)
+		clean[i] = isalnum((unsigned char)name[i]) || name[i] == '/' ? name[i] : '_';
+	clean[i] = '\0';
+}
+
+static void
+add_container(struct rte_tel_data *data, const char *name, json_t *value)
+{
+	struct rte_tel_data *container = container_of_json(value);
+
+	if (container != NULL && rte_tel_data_add_dict_container(data, name, container, 0) != 0)
+		rte_tel_data_free(container);
+}
+
+static void
+add_member(struct rte_tel_data *data, const char *given, json_t *value)
+{
+	char name[RTE_TEL_MAX_STRING_LEN], number[32];
+
+	clean_name(given, name);
 	switch (json_typeof(value)) {
 	case JSON_STRING:
 		rte_tel_data_add_dict_string(data, name, json_string_value(value));
@@ -38,7 +60,7 @@ add_member(struct rte_tel_data *data, const char *name, json_t *value)
 		break;
 	case JSON_OBJECT:
 	case JSON_ARRAY:
-		rte_tel_data_add_dict_container(data, name, container_of_json(value), 0);
+		add_container(data, name, value);
 		break;
 	case JSON_NULL:
 		rte_tel_data_add_dict_string(data, name, "");
@@ -57,21 +79,44 @@ fill_object(struct rte_tel_data *data, json_t *object)
 		add_member(data, name, value);
 }
 
-/* An array of strings, or of objects. */
 static void
-add_array(struct rte_tel_data *data, json_t *array)
+fill_strings(struct rte_tel_data *data, json_t *array)
 {
-	bool strings = json_is_string(json_array_get(array, 0));
 	size_t index;
 	json_t *value;
 
-	rte_tel_data_start_array(data, strings ? RTE_TEL_STRING_VAL : RTE_TEL_CONTAINER);
-	json_array_foreach(array, index, value) {
-		if (strings)
-			rte_tel_data_add_array_string(data, json_string_value(value));
-		else
-			rte_tel_data_add_array_container(data, container_of_json(value), 0);
+	rte_tel_data_start_array(data, RTE_TEL_STRING_VAL);
+	json_array_foreach(array, index, value)
+		rte_tel_data_add_array_string(data, json_string_value(value));
+}
+
+/* What tells an element of a list from the others: its name or address, else its place. */
+static const char *
+key_of(json_t *element, size_t index, char place[24])
+{
+	static const char *const keys[] = { "name", "mac", "primitive" };
+
+	for (size_t i = 0; i < RTE_DIM(keys); i++) {
+		const char *key = json_string_value(json_object_get(element, keys[i]));
+
+		if (key != NULL)
+			return key;
 	}
+	snprintf(place, 24, "%zu", index);
+	return place;
+}
+
+/* Telemetry of this DPDK has no lists of objects inside of anything, so a list becomes an object. */
+static void
+fill_list(struct rte_tel_data *data, json_t *array)
+{
+	char place[24];
+	size_t index;
+	json_t *value;
+
+	rte_tel_data_start_dict(data);
+	json_array_foreach(array, index, value)
+		add_member(data, key_of(value, index, place), value);
 }
 
 static struct rte_tel_data *
@@ -79,10 +124,14 @@ container_of_json(json_t *value)
 {
 	struct rte_tel_data *data = rte_tel_data_alloc();
 
-	if (data != NULL && json_is_array(value))
-		add_array(data, value);
-	else if (data != NULL)
+	if (data == NULL)
+		return NULL;
+	if (json_is_object(value))
 		fill_object(data, value);
+	else if (json_is_string(json_array_get(value, 0)))
+		fill_strings(data, value);
+	else
+		fill_list(data, value);
 	return data;
 }
 

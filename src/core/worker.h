@@ -131,8 +131,14 @@ pv_drop(struct pv_worker *worker, uint16_t port, uint16_t reason, struct rte_mbu
 	rte_pktmbuf_free(packet);
 }
 
-/* Adds a packet to a destination's vector. True when it is full now and must be dealt with. */
 static inline bool
+pv_fan_is_full(const struct pv_fan *fan, uint16_t to)
+{
+	return fan->vector[to]->count == PV_BURST_MAX;
+}
+
+/* Adds a packet to a destination's vector, which must not be full. */
+static inline void
 pv_fan_add(struct pv_fan *fan, uint16_t to, struct rte_mbuf *packet)
 {
 	struct pv_vector *vector = fan->vector[to];
@@ -142,7 +148,6 @@ pv_fan_add(struct pv_fan *fan, uint16_t to, struct rte_mbuf *packet)
 		fan->touched[fan->n_touched++] = to;
 	}
 	vector->packets[vector->count++] = packet;
-	return vector->count == PV_BURST_MAX;
 }
 
 #endif
