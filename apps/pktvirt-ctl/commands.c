@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "print.h"
+#include "rates.h"
+#include "top.h"
+#include "usage.h"
+
+#define INTERVAL_DEFAULT_MS 1000
+
+typedef void (*printer)(const json_t *result, FILE *out);
+
+static const struct {
+	const char *what;
+	printer print;
+} shown[] = {
+	{ "ports", print_ports }, { "stages", print_stages }, { "workers", print_workers },
+	{ "fdb", print_fdb },	  { "config", print_config },
+};
+
+static const char *const shown_names[] = { "ports", "stages", "workers", "fdb", "config", NULL };
+static const char *const guest_names[] = { "qemu", "libvirt", "uml", "virtio-user", NULL };
+
+static bool
+is_one_of(const char *word, const char *const *names)
+{
+	while (*names != NULL && strcmp(word, *names) != 0)
+		names++;
+	return *names != NULL;
+}
+
+static int
+fail(const char *why)
+{
+	fprintf(stderr, "pktvirt-ctl: %s\n", why);
+	return EXIT_FAILURE;
+}
+
+static void
+print_result(const json_t *result, bool as_json, printer print)
+{
+	if (as_json) {
+		json_dumpf(result, stdout, JSON_INDENT(2));
+		putchar('\n');
+	} else {
+		print(result, stdout);
+	}
+}
+
+/* Asks one question and prints the answer. */
+static int
+ask_and_print(const char *path, json_t *question, bool as_json, printer print)
+{
+	char why[CLIENT_WHY_MAX];
+	json_t *result = NULL;
+	int fd = client_connect(path, why);
+
+	if (fd >= 0) {
+		result = client_ask(fd, json_incref(question), why);
+		close(fd);
+	}
+	json_decref(question);
+	if (result == NULL)
+		return fail(why);
+	print_result(result, as_json, print);
+	json_decref(result);
+	return EXIT_SUCCESS;
+}
+
+static int
+check_show(const struct request *request)
+{
+	if (!is_one_of(request->argument, shown_names))
+		return usage_unknown("object of show", request->argument, shown_names);
+	return 0;
+}
+
+static int
+run_show(const struct request *request, const char *path)
+{
+	size_t i = 0;
+
+	while (strcmp(shown[i].what, request->argument) != 0)
+		i++;
+	return ask_and_print(path, json_pack("{s:s, s:s}", "command", "show", "what", request->argument), request->json,
+			     shown[i].print);
+}
+
+static int
+check_attach(const struct request *request)
+{
+	if (request->guest == NULL)
+		return usage_error("attach needs --for qemu|libvirt|uml|virtio-user");
+	if (!is_one_of(request->guest, guest_names))
+		return usage_unknown("kind of guest", request->guest, guest_names);
+	return 0;
+}
+
+static int
+run_attach(const struct request *request, const char *path)
+{
+	return ask_and_print(
+		path,
+		json_pack("{s:s, s:s, s:s}", "command", "attach", "port", request->argument, "for", request->guest),
+		request->json, print_attach);
+}
+
+static int
+run_doctor(const struct request *request, const char *path)
+{
+	return ask_and_print(path, json_pack("{s:s, s:s}", "command", "doctor", "port", request->argument),
+			     request->json, print_doctor);
+}
+
+static int
+run_version(const struct request *request, const char *path)
+{
+	return ask_and_print(path, json_pack("{s:s}", "command", "version"), request->json, print_version);
+}
+
+static void
+print_rates(const json_t *rates, FILE *out)
+{
+	rates_print(rates, RATES_CONFIGURED, out);
+}
+
+/* The rates of one interval; NULL with the reason in `why`. */
+static json_t *
+measure(int fd, int interval_ms, char why[CLIENT_WHY_MAX])
+{
+	json_t *before = rates_sample(fd, why), *after = NULL, *rates = NULL;
+
+	if (before != NULL) {
+		usleep(1000u * (unsigned int)interval_ms);
+		after = rates_sample(fd, why);
+	}
+	if (after != NULL)
+		rates = rates_between(before, after);
+	json_decref(before);
+	json_decref(after);
+	return rates;
+}
+
+static int
+run_top_once(const char *path, int interval_ms, bool as_json)
+{
+	char why[CLIENT_WHY_MAX];
+	json_t *rates = NULL;
+	int fd = client_connect(path, why);
+
+	if (fd >= 0) {
+		rates = measure(fd, interval_ms, why);
+		close(fd);
+	}
+	if (rates == NULL)
+		return fail(why);
+	print_result(rates, as_json, print_rates);
+	json_decref(rates);
+	return EXIT_SUCCESS;
+}
+
+static int
+run_top(const struct request *request, const char *path)
+{
+	int interval_ms = request->interval_ms != 0 ? request->interval_ms : INTERVAL_DEFAULT_MS;
+
+	if (request->once || request->json)
+		return run_top_once(path, interval_ms, request->json);
+	return top_run(path, interval_ms);
+}
+
+const struct command commands[] = {
+	{ "show", "one of: ports, stages, workers, fdb, config", check_show, run_show },
+	{ "top", NULL, NULL, run_top },
+	{ "attach", "a port", check_attach, run_attach },
+	{ "doctor", "a port", NULL, run_doctor },
+	{ "version", NULL, NULL, run_version },
+	{ NULL, NULL, NULL, NULL },
+};

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Results of the daemon as text. Keys that are missing are shown empty or as 0, unknown ones are ignored. */
+#ifndef PKTVIRT_CTL_PRINT_H
+#define PKTVIRT_CTL_PRINT_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+void print_ports(const json_t *result, FILE *out);
+void print_stages(const json_t *result, FILE *out);
+void print_workers(const json_t *result, FILE *out);
+void print_fdb(const json_t *result, FILE *out);
+void print_config(const json_t *result, FILE *out);
+void print_attach(const json_t *result, FILE *out);
+void print_doctor(const json_t *result, FILE *out);
+void print_version(const json_t *result, FILE *out);
+
+#endif
