@@ -491,6 +491,66 @@ threads_that_never_evict_leave_every_count_right(void **state)
 	pv_fdb_free(fdb);
 }
 
+#define RACES 20000
+#define FILLERS 6 /* addresses that a flush takes out of the slots in front of the racers' */
+
+struct race {
+	struct pv_fdb *fdb;
+	pthread_barrier_t *barrier;
+	uint16_t port;
+};
+
+static void *
+race_to_learn(void *argument)
+{
+	struct race *race = argument;
+
+	for (uint32_t i = 0; i < RACES; i++) {
+		pthread_barrier_wait(race->barrier);
+		learn(race->fdb, 1000 + i, race->port, 0);
+		pthread_barrier_wait(race->barrier);
+	}
+	return NULL;
+}
+
+/* Empties slots while two racers look for one, so that they may choose two. Only the racers' address is left then. */
+static void
+flush_while_they_race(struct pv_fdb *fdb, pthread_barrier_t *barrier, uint32_t *twice)
+{
+	for (uint32_t i = 0; i < RACES; i++) {
+		for (uint32_t filler = 0; filler < FILLERS; filler++)
+			learn(fdb, filler, 3, 0);
+		pthread_barrier_wait(barrier);
+		pv_fdb_flush_port(fdb, 3);
+		pthread_barrier_wait(barrier);
+		*twice += used(fdb) != 1;
+		pv_fdb_flush_port(fdb, 1);
+		pv_fdb_flush_port(fdb, 2);
+	}
+}
+
+static void
+an_address_learned_by_two_workers_at_once_is_there_once(void **state)
+{
+	struct pv_fdb *fdb = table(16, NO_LIMIT);
+	pthread_barrier_t barrier;
+	struct race races[2];
+	pthread_t threads[2];
+	uint32_t twice = 0;
+
+	assert_int_equal(pthread_barrier_init(&barrier, NULL, 3), 0);
+	for (uint16_t i = 0; i < 2; i++) {
+		races[i] = (struct race){ .fdb = fdb, .barrier = &barrier, .port = i + 1 };
+		assert_int_equal(pthread_create(&threads[i], NULL, race_to_learn, &races[i]), 0);
+	}
+	flush_while_they_race(fdb, &barrier, &twice);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	assert_int_equal(twice, 0);
+	pthread_barrier_destroy(&barrier);
+	pv_fdb_free(fdb);
+}
+
 int
 main(void)
 {
@@ -516,6 +576,7 @@ main(void)
 		cmocka_unit_test(a_flood_from_one_port_leaves_the_addresses_of_others_alone),
 		cmocka_unit_test(threads_leave_each_address_once_and_every_count_right),
 		cmocka_unit_test(threads_that_never_evict_leave_every_count_right),
+		cmocka_unit_test(an_address_learned_by_two_workers_at_once_is_there_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
