@@ -10,19 +10,19 @@
 #include <stdint.h>
 
 enum {
-	PV_DROP_RUNT,           /* shorter than an Ethernet header */
-	PV_DROP_OVERSIZED,      /* longer than the ingress port's largest frame */
-	PV_DROP_BAD_SOURCE,     /* source address is a group address or all zero */
+	PV_DROP_RUNT,		/* shorter than an Ethernet header */
+	PV_DROP_OVERSIZED,	/* longer than the ingress port's largest frame */
+	PV_DROP_BAD_SOURCE,	/* source address is a group address or all zero */
 	PV_DROP_SPOOFED_SOURCE, /* source address is another port's static address */
-	PV_DROP_LINK_LOCAL,     /* destination 01:80:c2:00:00:0x, which bridges do not forward */
-	PV_DROP_SAME_PORT,      /* destination is behind the port it came from */
-	PV_DROP_NO_PORT,        /* no other port that could take it */
-	PV_DROP_PORT_DOWN,      /* the egress port has no guest or no link */
-	PV_DROP_EXCEEDS_MTU,    /* longer than the egress port's largest frame */
-	PV_DROP_RING_FULL,      /* the egress queue has no room */
-	PV_DROP_MAILBOX_FULL,   /* the worker that owns the egress queue does not keep up */
-	PV_DROP_NO_BUFFER,      /* the packet pool is empty */
-	PV_DROP_BAD_HEADER,     /* the virtio-net header contradicts the frame, or asks for what was not negotiated */
+	PV_DROP_LINK_LOCAL,	/* destination 01:80:c2:00:00:0x, which bridges do not forward */
+	PV_DROP_SAME_PORT,	/* destination is behind the port it came from */
+	PV_DROP_NO_PORT,	/* no other port that could take it */
+	PV_DROP_PORT_DOWN,	/* the egress port has no guest or no link */
+	PV_DROP_EXCEEDS_MTU,	/* longer than the egress port's largest frame */
+	PV_DROP_RING_FULL,	/* the egress queue has no room */
+	PV_DROP_MAILBOX_FULL,	/* the worker that owns the egress queue does not keep up */
+	PV_DROP_NO_BUFFER,	/* the packet pool is empty */
+	PV_DROP_BAD_HEADER,	/* the virtio-net header contradicts the frame, or asks for what was not negotiated */
 	PV_DROP_CORE_COUNT
 };
 

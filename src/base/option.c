@@ -116,9 +116,10 @@ static const char *
 type_name(const json_t *value)
 {
 	static const char *const names[] = {
-		[JSON_OBJECT] = " (object)",   [JSON_ARRAY] = " (array)",	   [JSON_STRING] = " (string)",
-		[JSON_INTEGER] = " (integer)", [JSON_REAL] = " (real number)", [JSON_TRUE] = " (boolean)",
-		[JSON_FALSE] = " (boolean)",   [JSON_NULL] = "",
+		[JSON_OBJECT] = " (object)",	[JSON_ARRAY] = " (array)",
+		[JSON_STRING] = " (string)",	[JSON_INTEGER] = " (integer)",
+		[JSON_REAL] = " (real number)", [JSON_TRUE] = " (boolean)",
+		[JSON_FALSE] = " (boolean)",	[JSON_NULL] = "",
 	};
 
 	return names[json_typeof(value)];
@@ -296,8 +297,8 @@ refuse_unknown(const struct pv_option *options, const char *const *also, json_t 
 }
 
 void
-pv_options_parse(const struct pv_option *options, void *object, json_t *json, const char *path,
-		 const char *const *also, struct pv_diag *diag)
+pv_options_parse(const struct pv_option *options, void *object, json_t *json, const char *path, const char *const *also,
+		 struct pv_diag *diag)
 {
 	options = table(options);
 	if (!json_is_object(json)) {
@@ -466,7 +467,8 @@ pv_mac_parse(const char *text, struct pv_mac *mac)
 	if (strspn(text, "0123456789abcdefABCDEF:") != 17 || strlen(text) != 17)
 		return -EINVAL;
 	if (sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &bytes[0], &bytes[1], &bytes[2], &bytes[3], &bytes[4],
-		   &bytes[5], &end) != 6 || end != 17)
+		   &bytes[5], &end) != 6 ||
+	    end != 17)
 		return -EINVAL;
 	*mac = parsed;
 	return 0;

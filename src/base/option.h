@@ -40,36 +40,53 @@ struct pv_option {
 	const char *help;
 	enum pv_option_type type;
 	bool required;
-	bool unique;                /* PV_OPTION_TYPE_STRING of a port type: no two ports may have the same value */
-	size_t offset;              /* of the field in the options object */
-	uint32_t min, max;          /* PV_OPTION_TYPE_UINT: value; PV_OPTION_TYPE_STRING: length in bytes */
-	uint32_t fallback;          /* default of bool, uint and enum (index) */
+	bool unique;		    /* PV_OPTION_TYPE_STRING of a port type: no two ports may have the same value */
+	size_t offset;		    /* of the field in the options object */
+	uint32_t min, max;	    /* PV_OPTION_TYPE_UINT: value; PV_OPTION_TYPE_STRING: length in bytes */
+	uint32_t fallback;	    /* default of bool, uint and enum (index) */
 	const char *fallback_text;  /* default of string and MAC, or NULL */
 	const char *const *choices; /* PV_OPTION_TYPE_ENUM: names, NULL-terminated */
 };
 
-#define PV_OPTION_BOOL(object, field, key, value, text)                                                               \
-	{ .name = (key), .help = (text), .type = PV_OPTION_TYPE_BOOL, .offset = offsetof(object, field),              \
-	  .fallback = (value) }
-#define PV_OPTION_UINT(object, field, key, low, high, value, text)                                                    \
-	{ .name = (key), .help = (text), .type = PV_OPTION_TYPE_UINT, .offset = offsetof(object, field), .min = (low), \
-	  .max = (high), .fallback = (value) }
-#define PV_OPTION_STRING(object, field, key, low, high, value, text)                                                  \
-	{ .name = (key), .help = (text), .type = PV_OPTION_TYPE_STRING, .offset = offsetof(object, field),            \
-	  .min = (low), .max = (high), .fallback_text = (value) }
-#define PV_OPTION_STRING_REQUIRED(object, field, key, low, high, text)                                                \
-	{ .name = (key), .help = (text), .type = PV_OPTION_TYPE_STRING, .required = true,                             \
-	  .offset = offsetof(object, field), .min = (low), .max = (high) }
+#define PV_OPTION_BOOL(object, field, key, value, text)                                                        \
+	{                                                                                                      \
+		.name = (key), .help = (text), .type = PV_OPTION_TYPE_BOOL, .offset = offsetof(object, field), \
+		.fallback = (value)                                                                            \
+	}
+#define PV_OPTION_UINT(object, field, key, low, high, value, text)                                             \
+	{                                                                                                      \
+		.name = (key), .help = (text), .type = PV_OPTION_TYPE_UINT, .offset = offsetof(object, field), \
+		.min = (low), .max = (high), .fallback = (value)                                               \
+	}
+#define PV_OPTION_STRING(object, field, key, low, high, value, text)                                             \
+	{                                                                                                        \
+		.name = (key), .help = (text), .type = PV_OPTION_TYPE_STRING, .offset = offsetof(object, field), \
+		.min = (low), .max = (high), .fallback_text = (value)                                            \
+	}
+#define PV_OPTION_STRING_REQUIRED(object, field, key, low, high, text)                          \
+	{                                                                                       \
+		.name = (key), .help = (text), .type = PV_OPTION_TYPE_STRING, .required = true, \
+		.offset = offsetof(object, field), .min = (low), .max = (high)                  \
+	}
 /* Required, and no two ports have the same one. */
-#define PV_OPTION_STRING_UNIQUE(object, field, key, low, high, text)                                                  \
-	{ .name = (key), .help = (text), .type = PV_OPTION_TYPE_STRING, .required = true, .unique = true,             \
-	  .offset = offsetof(object, field), .min = (low), .max = (high) }
-#define PV_OPTION_ENUM(object, field, key, names, value, text)                                                        \
-	{ .name = (key), .help = (text), .type = PV_OPTION_TYPE_ENUM, .offset = offsetof(object, field),              \
-	  .fallback = (value), .choices = (names) }
-#define PV_OPTION_MAC(object, field, key, text)                                                                       \
-	{ .name = (key), .help = (text), .type = PV_OPTION_TYPE_MAC, .offset = offsetof(object, field) }
-#define PV_OPTION_END { .name = NULL }
+#define PV_OPTION_STRING_UNIQUE(object, field, key, low, high, text)                                            \
+	{                                                                                                       \
+		.name = (key), .help = (text), .type = PV_OPTION_TYPE_STRING, .required = true, .unique = true, \
+		.offset = offsetof(object, field), .min = (low), .max = (high)                                  \
+	}
+#define PV_OPTION_ENUM(object, field, key, names, value, text)                                                 \
+	{                                                                                                      \
+		.name = (key), .help = (text), .type = PV_OPTION_TYPE_ENUM, .offset = offsetof(object, field), \
+		.fallback = (value), .choices = (names)                                                        \
+	}
+#define PV_OPTION_MAC(object, field, key, text)                                                              \
+	{                                                                                                    \
+		.name = (key), .help = (text), .type = PV_OPTION_TYPE_MAC, .offset = offsetof(object, field) \
+	}
+#define PV_OPTION_END        \
+	{                    \
+		.name = NULL \
+	}
 
 /* The option of that name, or NULL. `options` may be NULL: an empty table. That holds for all functions below. */
 const struct pv_option *pv_option_find(const struct pv_option *options, const char *name);

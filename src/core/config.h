@@ -31,7 +31,7 @@ struct pv_config_stage {
 
 /* Scalars of the top level; their table is pv_config_options. */
 struct pv_config_settings {
-	char *name;           /* of this instance: EAL file prefix and default control socket */
+	char *name; /* of this instance: EAL file prefix and default control socket */
 	char *description;
 	uint32_t baseline;    /* enum pv_baseline */
 	char *control_socket; /* NULL: /run/pktvirt/NAME.ctl */

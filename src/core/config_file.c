@@ -59,7 +59,8 @@ find_file(const char *name, struct pv_diag *diag)
 	if (n == 1)
 		pv_diag_add(diag, "", "no such file");
 	else
-		pv_diag_add(diag, "", "no such file; looked at %s, %s%s and %s%s", name, places[1], name, places[2], name);
+		pv_diag_add(diag, "", "no such file; looked at %s, %s%s and %s%s", name, places[1], name, places[2],
+			    name);
 	return NULL;
 }
 

@@ -13,7 +13,8 @@ const struct pv_option pv_config_port_options[] = {
 	PV_OPTION_STRING_REQUIRED(struct pv_config_port, name, "name", 1, PV_PORT_NAME_MAX - 1,
 				  "name of the port: letters, digits, \".\", \"_\" and \"-\""),
 	PV_OPTION_MAC(struct pv_config_port, mac, "mac", "the only address behind this port, which no other may use"),
-	PV_OPTION_UINT(struct pv_config_port, mtu, "mtu", 68, 9000, 1500, "largest packet in bytes, without its Ethernet "
+	PV_OPTION_UINT(struct pv_config_port, mtu, "mtu", 68, 9000, 1500,
+		       "largest packet in bytes, without its Ethernet "
 		       "header"),
 	PV_OPTION_ENUM(struct pv_config_port, role, "role", pv_role_names, PV_ROLE_GUEST,
 		       "which hooks its packets pass; the type's own unless given"),
@@ -127,10 +128,12 @@ check_same_name_or_mac(const struct pv_config_port *port, const struct pv_config
 	if (port->name != NULL && other->name != NULL && strcmp(port->name, other->name) == 0)
 		pv_diag_add(diag, pv_path_member(where, path, "name"), "\"%s\": already the name of ports[%zu]",
 			    port->name, other_index);
-	if (!port->mac.set || !other->mac.set || memcmp(port->mac.bytes, other->mac.bytes, sizeof(port->mac.bytes)) != 0)
+	if (!port->mac.set || !other->mac.set ||
+	    memcmp(port->mac.bytes, other->mac.bytes, sizeof(port->mac.bytes)) != 0)
 		return;
 	pv_mac_format(port->mac.bytes, text);
-	pv_diag_add(diag, pv_path_member(where, path, "mac"), "\"%s\": already the mac of ports[%zu]", text, other_index);
+	pv_diag_add(diag, pv_path_member(where, path, "mac"), "\"%s\": already the mac of ports[%zu]", text,
+		    other_index);
 }
 
 /* The value of a unique option of a port, or NULL. */

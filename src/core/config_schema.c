@@ -16,8 +16,9 @@ workers_schema(void)
 	json_t *schema = array_schema(cpu, 1, PV_WORKERS_MAX);
 
 	json_object_set_new(schema, "uniqueItems", json_true());
-	json_object_set_new(schema, "description", json_string("host CPUs that the workers run on; the last one unless "
-							       "given"));
+	json_object_set_new(schema, "description",
+			    json_string("host CPUs that the workers run on; the last one unless "
+					"given"));
 	return schema;
 }
 

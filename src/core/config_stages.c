@@ -82,7 +82,8 @@ check_other_stages(const struct pv_config *config, const struct pv_stage *stage,
 			pv_diag_add(diag, path, "\"%s\": already listed as stages[%zu]", stage->name, i);
 		else if (stage->primitive != NULL && other->primitive != NULL &&
 			 strcmp(stage->primitive, other->primitive) == 0)
-			pv_diag_add(diag, path, "\"%s\": decides %s, as \"%s\" in stages[%zu] does: expected one of them",
+			pv_diag_add(diag, path,
+				    "\"%s\": decides %s, as \"%s\" in stages[%zu] does: expected one of them",
 				    stage->name, stage->primitive, other->name, i);
 	}
 }

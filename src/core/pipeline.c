@@ -5,6 +5,8 @@
  */
 #include "core/pipeline.h"
 
+#include <string.h>
+
 #include <rte_errno.h>
 #include <rte_ether.h>
 #include <rte_hash_crc.h>
@@ -215,34 +217,61 @@ send_to_queue(struct pv_worker *worker, struct pv_port *port, uint16_t queue, st
 	counters->tx_bytes += bytes;
 }
 
+/* What tells flows apart, in memory that is aligned for the hash. */
+struct flow_key {
+	uint8_t addresses[32];
+	uint32_t ports;
+	uint32_t protocol;
+};
+
+static void
+add_ports(struct flow_key *key, const struct rte_mbuf *packet, uint32_t offset)
+{
+	if ((key->protocol == IPPROTO_TCP || key->protocol == IPPROTO_UDP) &&
+	    rte_pktmbuf_data_len(packet) >= offset + sizeof(key->ports))
+		memcpy(&key->ports, rte_pktmbuf_mtod_offset(packet, const char *, offset), sizeof(key->ports));
+}
+
+static void
+fill_ipv4(struct flow_key *key, const struct rte_mbuf *packet)
+{
+	const struct rte_ipv4_hdr *ipv4 =
+		rte_pktmbuf_mtod_offset(packet, const struct rte_ipv4_hdr *, RTE_ETHER_HDR_LEN);
+
+	key->protocol = ipv4->next_proto_id;
+	memcpy(key->addresses, &ipv4->src_addr, 2 * sizeof(ipv4->src_addr));
+	if ((ipv4->fragment_offset & RTE_BE16(RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)) == 0)
+		add_ports(key, packet, RTE_ETHER_HDR_LEN + rte_ipv4_hdr_len(ipv4));
+}
+
+static void
+fill_ipv6(struct flow_key *key, const struct rte_mbuf *packet)
+{
+	const struct rte_ipv6_hdr *ipv6 =
+		rte_pktmbuf_mtod_offset(packet, const struct rte_ipv6_hdr *, RTE_ETHER_HDR_LEN);
+
+	key->protocol = ipv6->proto;
+	memcpy(key->addresses, ipv6->src_addr, 32);
+	add_ports(key, packet, RTE_ETHER_HDR_LEN + sizeof(*ipv6));
+}
+
 /* The same for all packets of a flow: addresses and ports of TCP and UDP over IP, else the Ethernet addresses. */
 static uint32_t
 flow_hash(const struct rte_mbuf *packet)
 {
 	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(packet, const struct rte_ether_hdr *);
-	const struct rte_ipv4_hdr *ipv4 = (const void *)(ether + 1);
-	const struct rte_ipv6_hdr *ipv6 = (const void *)(ether + 1);
 	uint16_t length = rte_pktmbuf_data_len(packet);
+	struct flow_key key = { .ports = 0 };
 
-	if (ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4) && length >= sizeof(*ether) + sizeof(*ipv4)) {
-		uint32_t hash = rte_hash_crc(&ipv4->src_addr, 8, ipv4->next_proto_id);
-		uint16_t header = rte_ipv4_hdr_len(ipv4);
-		bool fragment = (ipv4->fragment_offset & RTE_BE16(RTE_IPV4_HDR_MF_FLAG | RTE_IPV4_HDR_OFFSET_MASK)) != 0;
-		bool ports = ipv4->next_proto_id == IPPROTO_TCP || ipv4->next_proto_id == IPPROTO_UDP;
-
-		if (!fragment && ports && length >= sizeof(*ether) + header + 4)
-			hash = rte_hash_crc((const char *)ipv4 + header, 4, hash);
-		return hash;
-	}
-	if (ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6) && length >= sizeof(*ether) + sizeof(*ipv6)) {
-		uint32_t hash = rte_hash_crc(ipv6->src_addr, 32, ipv6->proto);
-		bool ports = ipv6->proto == IPPROTO_TCP || ipv6->proto == IPPROTO_UDP;
-
-		if (ports && length >= sizeof(*ether) + sizeof(*ipv6) + 4)
-			hash = rte_hash_crc(ipv6 + 1, 4, hash);
-		return hash;
-	}
-	return rte_hash_crc(ether, 2 * RTE_ETHER_ADDR_LEN, 0);
+	if (ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV4) &&
+	    length >= RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv4_hdr))
+		fill_ipv4(&key, packet);
+	else if (ether->ether_type == RTE_BE16(RTE_ETHER_TYPE_IPV6) &&
+		 length >= RTE_ETHER_HDR_LEN + sizeof(struct rte_ipv6_hdr))
+		fill_ipv6(&key, packet);
+	else
+		memcpy(key.addresses, ether, 2 * sizeof(struct rte_ether_addr));
+	return rte_hash_crc(&key, sizeof(key), 0);
 }
 
 /* Spreads packets over several own queues of a port by flow, so that a flow stays in order. */

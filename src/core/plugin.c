@@ -118,7 +118,7 @@ pv_plugin_load(const char *path, char *why, size_t size)
 	}
 	result = n_loaded < PLUGINS_MAX ? check(handle, &plugin, why, size) : -ENOSPC;
 	if (result == -ENOSPC)
-		snprintf(why, size, "more than %u plugins", PLUGINS_MAX);
+		snprintf(why, size, "more than %d plugins", PLUGINS_MAX);
 	if (result != 0) {
 		dlclose(handle);
 		return result;

@@ -23,7 +23,7 @@ struct pv_implementation {
 	const char *primitive; /* "host-io" */
 	const char *name;      /* "per-packet" */
 	const char *summary;   /* one line */
-	bool plain;            /* today's plain way; exactly one per primitive */
+	bool plain;	       /* today's plain way; exactly one per primitive */
 	uint32_t baselines;    /* bits 1u << PV_BASELINE_…: the systems that did it this way */
 	const void *ops;       /* the function table of the primitive */
 };
@@ -47,11 +47,11 @@ const struct pv_implementation *pv_implementation_find(const char *primitive, co
 size_t pv_implementation_count(void);
 const struct pv_implementation *pv_implementation_get(size_t index);
 
-#define PV_IMPLEMENTATION(object)                                                                                     \
-	__attribute__((constructor)) static void pv_register_##object(void)                                           \
-	{                                                                                                             \
-		if (pv_implementation_register(&(object)) != 0)                                                       \
-			__builtin_trap();                                                                             \
+#define PV_IMPLEMENTATION(object)                                           \
+	__attribute__((constructor)) static void pv_register_##object(void) \
+	{                                                                   \
+		if (pv_implementation_register(&(object)) != 0)             \
+			__builtin_trap();                                   \
 	}
 
 struct pv_config;
