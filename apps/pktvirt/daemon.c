@@ -79,8 +79,9 @@ answer(const char *command, json_t *request, char *error, size_t size)
 		return pv_report_doctor(running, port, error, size);
 	if (strcmp(command, "version") == 0)
 		return json_pack("{s:s, s:s}", "pktvirt", PV_VERSION, "dpdk", rte_version());
-	snprintf(error, size, strcmp(command, "doctor") == 0 ? "doctor needs \"port\"" :
-							       "no command \"%s\": expected show, attach, doctor or version",
+	snprintf(error, size,
+		 strcmp(command, "doctor") == 0 ? "doctor needs \"port\"" :
+						  "no command \"%s\": expected show, attach, doctor or version",
 		 command);
 	return NULL;
 }

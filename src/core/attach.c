@@ -39,8 +39,8 @@ find_images(struct facts *facts)
 	for (int up = 0; up < 2; up++)
 		if ((end = strrchr(program, '/')) != NULL)
 			*end = '\0';
-	if (strlen(program) + sizeof("/guest") <= sizeof(facts->images))
-		sprintf(facts->images, "%s/guest", program);
+	if (snprintf(facts->images, sizeof(facts->images), "%s/guest", program) >= (int)sizeof(facts->images))
+		facts->images[0] = '\0';
 }
 
 static bool
@@ -73,8 +73,9 @@ find_kvm(const struct facts *facts)
 static void
 choose_mac(const struct pv_port *port, char mac[18])
 {
-	const uint8_t made[6] = { 0x52, 0x54, 0x00, 0x70, (uint8_t)(0x76 + (port->id + 1) / 256),
-				  (uint8_t)(port->id + 1) };
+	const uint8_t made[6] = {
+		0x52, 0x54, 0x00, 0x70, (uint8_t)(0x76 + (port->id + 1) / 256), (uint8_t)(port->id + 1)
+	};
 
 	pv_mac_format(port->mac.set ? port->mac.bytes : made, mac);
 }
@@ -127,8 +128,8 @@ uml_lines(const struct facts *facts)
 	char boot[PATH_MAX + 128];
 
 	if (has_image(facts, "uml.initramfs"))
-		snprintf(boot, sizeof(boot), "initrd=%s/uml.initramfs rdinit=/init pv.name=%s pv.mac=%s",
-			 facts->images, facts->name, facts->mac);
+		snprintf(boot, sizeof(boot), "initrd=%s/uml.initramfs rdinit=/init pv.name=%s pv.mac=%s", facts->images,
+			 facts->name, facts->mac);
 	else
 		snprintf(boot, sizeof(boot), "ubd0=YOUR-ROOT-FILE-SYSTEM");
 	return text("linux.uml mem=256M virtio_uml.device=%s:1:1 \\\n"
@@ -181,8 +182,8 @@ gather(const struct pv_port *port, json_t *detail, struct facts *facts, char *er
 		.queues = port->queues,
 	};
 	if (facts->socket == NULL) {
-		snprintf(error, size, "port \"%s\" is of type %s; guests attach to ports of type vhost-user", port->name,
-			 port->type->name);
+		snprintf(error, size, "port \"%s\" is of type %s; guests attach to ports of type vhost-user",
+			 port->name, port->type->name);
 		return false;
 	}
 	facts->guest_listens = strcmp(json_string_value(json_object_get(detail, "mode")), "client") == 0;
@@ -206,7 +207,8 @@ write_lines(const struct facts *facts, const char *kind, char *error, size_t siz
 		return NULL;
 	}
 	if (facts->guest_listens) {
-		snprintf(error, size, "a User-mode Linux guest cannot listen: set \"mode\" of port \"%s\" to \"server\"",
+		snprintf(error, size,
+			 "a User-mode Linux guest cannot listen: set \"mode\" of port \"%s\" to \"server\"",
 			 facts->name);
 		return NULL;
 	}

@@ -225,8 +225,8 @@ make_mailboxes(struct pv_worker *worker)
 		if (from == worker->id)
 			continue;
 		snprintf(name, sizeof(name), "pv_mail_%u_%u", from, worker->id);
-		worker->mailbox[from] = rte_ring_create(name, PV_MAILBOX_SIZE, SOCKET_ID_ANY,
-							RING_F_SP_ENQ | RING_F_SC_DEQ);
+		worker->mailbox[from] =
+			rte_ring_create(name, PV_MAILBOX_SIZE, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
 		if (worker->mailbox[from] == NULL)
 			return -ENOMEM;
 	}
@@ -327,8 +327,8 @@ make_tables(struct pv_datapath *datapath)
 	datapath->n_bindings = (size_t)bound;
 	datapath->pool = rte_pktmbuf_pool_create("pv_packets", settings->packets - 1, POOL_CACHE, 0,
 						 RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-	datapath->fdb = pv_fdb_new(settings->fdb_entries, settings->fdb_ageing_s, settings->fdb_port_limit,
-				   (uint16_t)n_ports);
+	datapath->fdb =
+		pv_fdb_new(settings->fdb_entries, settings->fdb_ageing_s, settings->fdb_port_limit, (uint16_t)n_ports);
 	datapath->ports = calloc(n_ports, sizeof(*datapath->ports));
 	datapath->workers = calloc(n_workers, sizeof(*datapath->workers));
 	datapath->qsbr = rte_zmalloc("pv_qsbr", rte_rcu_qsbr_get_memsize((uint32_t)n_workers), RTE_CACHE_LINE_SIZE);

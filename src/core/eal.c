@@ -71,8 +71,10 @@ add_memory(struct arguments *arguments, const struct pv_config *config)
 		add(arguments, "--in-memory");
 		return;
 	}
-	pv_warning("memory", "running without hugepages, which costs speed; %zu MiB of free ones are needed: "
-		   "sysctl vm.nr_hugepages=%zu", needed, (needed + 1) / 2);
+	pv_warning("memory",
+		   "running without hugepages, which costs speed; %zu MiB of free ones are needed: "
+		   "sysctl vm.nr_hugepages=%zu",
+		   needed, (needed + 1) / 2);
 	add(arguments, "--no-huge");
 	add(arguments, "--no-shconf");
 	add(arguments, "-m");
@@ -137,9 +139,9 @@ write_library_log(void *cookie, const char *text, size_t size)
 {
 	static struct pv_log_limit limit = { .burst = 50 };
 	static const enum pv_log_level levels[] = {
-		[RTE_LOG_EMERG] = PV_LOG_ERROR,	    [RTE_LOG_ALERT] = PV_LOG_ERROR,  [RTE_LOG_CRIT] = PV_LOG_ERROR,
-		[RTE_LOG_ERR] = PV_LOG_ERROR,	    [RTE_LOG_WARNING] = PV_LOG_WARNING, [RTE_LOG_NOTICE] = PV_LOG_INFO,
-		[RTE_LOG_INFO] = PV_LOG_INFO,	    [RTE_LOG_DEBUG] = PV_LOG_DEBUG,
+		[RTE_LOG_EMERG] = PV_LOG_ERROR, [RTE_LOG_ALERT] = PV_LOG_ERROR,	    [RTE_LOG_CRIT] = PV_LOG_ERROR,
+		[RTE_LOG_ERR] = PV_LOG_ERROR,	[RTE_LOG_WARNING] = PV_LOG_WARNING, [RTE_LOG_NOTICE] = PV_LOG_INFO,
+		[RTE_LOG_INFO] = PV_LOG_INFO,	[RTE_LOG_DEBUG] = PV_LOG_DEBUG,
 	};
 	int level = rte_log_cur_msg_loglevel();
 	const char *end = memchr(text, '\n', size);

@@ -199,8 +199,7 @@ pv_collect_for_sending(struct pv_worker *worker, struct rte_mbuf *packet, uint16
 
 /* Sends to one queue, counts, and drops what it does not take. */
 static void
-send_to_queue(struct pv_worker *worker, struct pv_port *port, uint16_t queue, struct rte_mbuf **packets,
-	      uint16_t count)
+send_to_queue(struct pv_worker *worker, struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
 	struct pv_port_counters *counters = &worker->ports[port->id];
 	uint64_t bytes = 0;
@@ -328,8 +327,7 @@ hand_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector)
 }
 
 static void
-drain_fan(struct pv_worker *worker, struct pv_fan *fan,
-	  void (*deal)(struct pv_worker *, uint16_t, struct pv_vector *))
+drain_fan(struct pv_worker *worker, struct pv_fan *fan, void (*deal)(struct pv_worker *, uint16_t, struct pv_vector *))
 {
 	for (uint16_t i = 0; i < fan->n_touched; i++) {
 		struct pv_vector *vector = fan->vector[fan->touched[i]];

@@ -179,9 +179,9 @@ add_mechanisms(const struct pv_config *config, json_t *stages)
 {
 	for (size_t i = 0; i < config->n_stages; i++)
 		if (config->stages[i].stage->primitive != NULL)
-			json_array_append_new(stages, json_pack("{s:s, s:s, s:s}", "name", config->stages[i].stage->name,
-								"kind", "mechanism", "primitive",
-								config->stages[i].stage->primitive));
+			json_array_append_new(stages, json_pack("{s:s, s:s, s:s}", "name",
+								config->stages[i].stage->name, "kind", "mechanism",
+								"primitive", config->stages[i].stage->primitive));
 }
 
 static json_t *
@@ -190,9 +190,9 @@ bindings_json(const struct pv_binding *bindings, size_t n)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "primitive", bindings[i].primitive,
-						      "implementation", bindings[i].implementation->name, "why",
-						      bindings[i].why));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:s, s:s}", "primitive", bindings[i].primitive, "implementation",
+						bindings[i].implementation->name, "why", bindings[i].why));
 	return list;
 }
 
@@ -244,8 +244,8 @@ worker_json(const struct pv_datapath *datapath, const struct pv_worker *worker)
 			 ratio(c->busy_cycles, c->busy_cycles + c->idle_cycles), "packets", (json_int_t)c->packets,
 			 "calls", (json_int_t)c->bursts, "packets_per_call", ratio(c->packets, c->bursts),
 			 "cycles_per_packet", ratio(c->busy_cycles, c->packets), "handed_over",
-			 (json_int_t)c->handed_over, "flooded", (json_int_t)c->flooded, "queues",
-			 worker_queues(worker), "drops", worker_drops(datapath, worker));
+			 (json_int_t)c->handed_over, "flooded", (json_int_t)c->flooded, "queues", worker_queues(worker),
+			 "drops", worker_drops(datapath, worker));
 }
 
 json_t *
@@ -298,8 +298,7 @@ pv_report_fdb(const struct pv_datapath *datapath)
 			 (json_int_t)pv_fdb_capacity(datapath->fdb), "used", (json_int_t)used, "ageing_s",
 			 (json_int_t)pv_fdb_ageing_s(datapath->fdb), "learned", (json_int_t)counters.learned, "moved",
 			 (json_int_t)counters.moved, "aged", (json_int_t)counters.aged, "evicted",
-			 (json_int_t)counters.evicted, "refused", (json_int_t)counters.refused, "addresses",
-			 addresses);
+			 (json_int_t)counters.evicted, "refused", (json_int_t)counters.refused, "addresses", addresses);
 }
 
 json_t *
@@ -335,8 +334,8 @@ pv_report_doctor(const struct pv_datapath *datapath, const char *name, char *err
 	if (port == NULL)
 		return NULL;
 	if (port->type->doctor == NULL) {
-		snprintf(error, size, "port \"%s\" is of type %s, which negotiates no features; expected vhost-user", name,
-			 port->type->name);
+		snprintf(error, size, "port \"%s\" is of type %s, which negotiates no features; expected vhost-user",
+			 name, port->type->name);
 		return NULL;
 	}
 	summary = json_array();

@@ -25,17 +25,11 @@
 #include "base/drop.h"
 #include "base/option.h"
 
-#define PV_BURST_MAX 32  /* packets that a port hands over at once */
+#define PV_BURST_MAX 32	 /* packets that a port hands over at once */
 #define PV_VECTOR_MAX 64 /* packets that a stage hands on at once */
 
 /* Where in the switch a packet stage sits. A port is a guest's or a wire by its "role". */
-enum pv_hook {
-	PV_HOOK_FROM_GUEST,
-	PV_HOOK_FROM_WIRE,
-	PV_HOOK_TO_GUEST,
-	PV_HOOK_TO_WIRE,
-	PV_HOOK_COUNT
-};
+enum pv_hook { PV_HOOK_FROM_GUEST, PV_HOOK_FROM_WIRE, PV_HOOK_TO_GUEST, PV_HOOK_TO_WIRE, PV_HOOK_COUNT };
 #define PV_HOOK_BIT(hook) (1u << (hook))
 #define PV_HOOKS_INGRESS (PV_HOOK_BIT(PV_HOOK_FROM_GUEST) | PV_HOOK_BIT(PV_HOOK_FROM_WIRE))
 #define PV_HOOKS_EGRESS (PV_HOOK_BIT(PV_HOOK_TO_GUEST) | PV_HOOK_BIT(PV_HOOK_TO_WIRE))
@@ -48,7 +42,7 @@ struct pv_stage;
 
 /* Counters of one stage on one worker; written by the worker, read at any time. */
 struct pv_stage_counters {
-	uint64_t calls;   /* of process, with at least one packet */
+	uint64_t calls;	  /* of process, with at least one packet */
 	uint64_t packets; /* handed to process */
 	uint64_t emitted; /* handed on; more than `packets` when the stage makes packets */
 	uint64_t dropped;
@@ -59,10 +53,10 @@ struct pv_stage_counters {
 struct pv_stage_self {
 	const struct pv_stage *stage;
 	const void *options; /* the parsed options object */
-	void *state;         /* stage->state_size bytes, zeroed, this worker's own */
+	void *state;	     /* stage->state_size bytes, zeroed, this worker's own */
 	uint16_t worker;
 	uint16_t drop_base; /* number of the stage's first drop reason */
-	uint32_t held;      /* packets that the stage keeps; set by the stage */
+	uint32_t held;	    /* packets that the stage keeps; set by the stage */
 	struct pv_stage_counters counters;
 };
 
@@ -144,11 +138,11 @@ const struct pv_stage *pv_stage_get(size_t index);
 uint16_t pv_stage_drop_base(const struct pv_stage *stage);
 
 /* Registers a stage of the daemon itself when the program starts. */
-#define PV_STAGE(object)                                                                                              \
-	__attribute__((constructor)) static void pv_register_##object(void)                                           \
-	{                                                                                                             \
-		if (pv_stage_register(&(object)) != 0)                                                                \
-			__builtin_trap();                                                                             \
+#define PV_STAGE(object)                                                    \
+	__attribute__((constructor)) static void pv_register_##object(void) \
+	{                                                                   \
+		if (pv_stage_register(&(object)) != 0)                      \
+			__builtin_trap();                                   \
 	}
 
 /*
@@ -160,9 +154,9 @@ struct pv_plugin {
 	uint32_t abi;
 	const struct pv_stage *const *stages; /* NULL-terminated */
 };
-#define PV_PLUGIN(...)                                                                                                \
-	static const struct pv_stage *const pv_plugin_stages[] = { __VA_ARGS__, NULL };                               \
-	__attribute__((visibility("default"))) const struct pv_plugin pv_plugin = { .abi = PV_PLUGIN_ABI,             \
-										    .stages = pv_plugin_stages }
+#define PV_PLUGIN(...)                                                                  \
+	static const struct pv_stage *const pv_plugin_stages[] = { __VA_ARGS__, NULL }; \
+	__attribute__((visibility("default")))                                          \
+	const struct pv_plugin pv_plugin = { .abi = PV_PLUGIN_ABI, .stages = pv_plugin_stages }
 
 #endif

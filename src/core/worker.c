@@ -119,8 +119,8 @@ pv_worker_round(struct pv_worker *worker)
 }
 
 /*
- * Nothing has come for a while: gives the core away for a moment, the longer the longer it has been quiet. Guests do not
- * know of it and nobody wakes the worker, so idle-sleep-us is the most that a first packet waits.
+ * Nothing has come for a while: gives the core away for a moment, the longer the longer it has been quiet. Guests do
+ * not know of it and nobody wakes the worker, so idle-sleep-us is the most that a first packet waits.
  */
 static void
 sleep_a_moment(struct pv_worker *worker, uint64_t idle_cycles)

@@ -88,11 +88,11 @@ struct pv_worker {
 	uint16_t n_queues;
 	struct pv_route route[PV_PORTS_MAX];
 	struct pv_chain chain[PV_HOOK_COUNT];
-	struct pv_fan egress; /* switched, before the egress stages */
-	struct pv_fan send;   /* after them, before tx_burst */
-	struct pv_fan hand;   /* for other workers, by worker */
+	struct pv_fan egress;			  /* switched, before the egress stages */
+	struct pv_fan send;			  /* after them, before tx_burst */
+	struct pv_fan hand;			  /* for other workers, by worker */
 	struct rte_ring *mailbox[PV_WORKERS_MAX]; /* from worker i; NULL from itself */
-	struct pv_stage_self *stages;             /* one per packet stage of the configuration */
+	struct pv_stage_self *stages;		  /* one per packet stage of the configuration */
 	uint16_t n_stages;
 	uint16_t n_inited; /* whose init succeeded */
 	struct pv_worker_counters counters;

@@ -18,8 +18,8 @@
  * Writes are carried out while they are submitted, in order. Frames that the kernel still holds when a burst ends are
  * freed when their completion is seen.
  *
- * Limits: a kernel without io_uring (or with kernel.io_uring_disabled) has no per-burst way for taps; the port then does
- * not open and says so.
+ * Limits: a kernel without io_uring (or with kernel.io_uring_disabled) has no per-burst way for taps; the port then
+ * does not open and says so.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +35,8 @@
 #include "core/stage.h"
 #include "vio/host_io.h"
 
-#define SEGMENTS_MAX 16 /* of a frame that is written */
+#define SEGMENTS_MAX 16		/* of a frame that is written */
+#define CANCELLATION UINT64_MAX /* user data of a request that takes another back */
 
 static const char zeros[64];
 
@@ -49,8 +50,8 @@ gather(const struct rte_mbuf *packet, uint16_t header, struct iovec *pieces)
 		return 0;
 	pieces[n++] = (struct iovec){ .iov_base = (void *)(uintptr_t)zeros, .iov_len = header };
 	for (; packet != NULL; packet = packet->next)
-		pieces[n++] = (struct iovec){ .iov_base = rte_pktmbuf_mtod(packet, void *),
-					      .iov_len = packet->data_len };
+		pieces[n++] =
+			(struct iovec){ .iov_base = rte_pktmbuf_mtod(packet, void *), .iov_len = packet->data_len };
 	return n;
 }
 
@@ -182,12 +183,12 @@ struct batched {
 	uint16_t writing; /* frames that the kernel holds */
 	struct rte_mempool *pool;
 	struct pv_host_io_counters counters;
-	uint16_t n_empty;        /* read slots without a buffer */
-	uint16_t *empty;         /* which */
-	struct rte_mbuf **read;  /* by slot: the buffer of the posted read */
+	uint16_t n_empty;	 /* read slots without a buffer */
+	uint16_t *empty;	 /* which */
+	struct rte_mbuf **read;	 /* by slot: the buffer of the posted read */
 	struct rte_mbuf **write; /* by slot: the frame being written */
-	uint16_t *free_writes;   /* slots free for writing: slots - writing of them */
-	struct iovec *pieces;    /* by slot, SEGMENTS_MAX + 1 each: io_uring may read them later */
+	uint16_t *free_writes;	 /* slots free for writing: slots - writing of them */
+	struct iovec *pieces;	 /* by slot, SEGMENTS_MAX + 1 each: io_uring may read them later */
 };
 
 static void
@@ -256,12 +257,12 @@ reap_writes(struct batched *batched)
 	struct io_uring_cqe *cqes[PV_BURST_MAX];
 	unsigned int n;
 
-	while (batched->writing > 0 &&
-	       (n = io_uring_peek_batch_cqe(&batched->writes, cqes, PV_BURST_MAX)) > 0) {
+	while (batched->writing > 0 && (n = io_uring_peek_batch_cqe(&batched->writes, cqes, PV_BURST_MAX)) > 0) {
 		for (unsigned int i = 0; i < n; i++) {
 			uint16_t slot = (uint16_t)io_uring_cqe_get_data64(cqes[i]);
 
 			rte_pktmbuf_free(batched->write[slot]);
+			batched->write[slot] = NULL;
 			batched->writing--;
 			batched->free_writes[batched->slots - batched->writing - 1] = slot;
 		}
@@ -319,16 +320,43 @@ free_batched(struct batched *batched)
 	rte_free(batched);
 }
 
+/*
+ * Takes back what is posted on a ring, so that the buffers are ours again: leaving a ring only begins to cancel, and
+ * the kernel might still write into a buffer that somebody else has got by then.
+ */
+static void
+take_back(struct io_uring *ring, struct rte_mbuf **buffers, uint16_t slots)
+{
+	struct io_uring_cqe *cqe;
+	uint16_t posted = 0;
+
+	for (uint16_t slot = 0; slot < slots; slot++) {
+		struct io_uring_sqe *sqe = buffers[slot] != NULL ? io_uring_get_sqe(ring) : NULL;
+
+		if (sqe == NULL)
+			continue;
+		io_uring_prep_cancel64(sqe, slot, 0);
+		io_uring_sqe_set_data64(sqe, CANCELLATION);
+		posted++;
+	}
+	io_uring_submit(ring);
+	while (posted > 0 && io_uring_wait_cqe(ring, &cqe) == 0) {
+		if (io_uring_cqe_get_data64(cqe) != CANCELLATION)
+			posted--;
+		io_uring_cqe_seen(ring, cqe);
+	}
+	rte_pktmbuf_free_bulk(buffers, slots);
+}
+
 static void
 batched_close(struct pv_host_channel *channel)
 {
 	struct batched *batched = (struct batched *)channel;
 
-	/* Leaving the rings cancels what is posted; then no buffer is the kernel's any more. */
+	take_back(&batched->reads, batched->read, batched->slots);
+	take_back(&batched->writes, batched->write, batched->slots);
 	io_uring_queue_exit(&batched->reads);
 	io_uring_queue_exit(&batched->writes);
-	for (uint16_t slot = 0; slot < batched->slots; slot++)
-		rte_pktmbuf_free(batched->read[slot]);
 	close(batched->fd);
 	free_batched(batched);
 }
@@ -346,8 +374,8 @@ allocate_batched(uint16_t slots)
 	batched->write = rte_calloc("pv_batched", slots, sizeof(*batched->write), 0);
 	batched->free_writes = rte_calloc("pv_batched", slots, sizeof(*batched->free_writes), 0);
 	batched->pieces = rte_calloc("pv_batched", slots, (SEGMENTS_MAX + 1) * sizeof(*batched->pieces), 0);
-	if (batched->empty == NULL || batched->read == NULL || batched->write == NULL ||
-	    batched->free_writes == NULL || batched->pieces == NULL) {
+	if (batched->empty == NULL || batched->read == NULL || batched->write == NULL || batched->free_writes == NULL ||
+	    batched->pieces == NULL) {
 		free_batched(batched);
 		return NULL;
 	}

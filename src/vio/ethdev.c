@@ -64,7 +64,7 @@ attach(const struct pv_port *port, const char *devargs)
 			 devargs, rte_strerror(-result));
 		return result;
 	}
-	RTE_ETH_FOREACH_MATCHING_DEV (device, devargs, &iterator) {
+	RTE_ETH_FOREACH_MATCHING_DEV(device, devargs, &iterator) {
 		found = device;
 		rte_eth_iterator_cleanup(&iterator);
 		break;
@@ -217,8 +217,8 @@ ethdev_report(const struct pv_port *port)
 	rte_eth_link_get_nowait(ethdev->device, &link);
 	rte_eth_stats_get(ethdev->device, &stats);
 	rte_eth_dev_info_get(ethdev->device, &info);
-	return json_pack("{s:s?, s:i, s:s, s:I, s:I, s:I, s:I}", "driver", info.driver_name, "ethdev",
-			 ethdev->device, "link", link.link_status == RTE_ETH_LINK_UP ? "up" : "down", "device_missed",
+	return json_pack("{s:s?, s:i, s:s, s:I, s:I, s:I, s:I}", "driver", info.driver_name, "ethdev", ethdev->device,
+			 "link", link.link_status == RTE_ETH_LINK_UP ? "up" : "down", "device_missed",
 			 (json_int_t)stats.imissed, "device_no_buffer", (json_int_t)stats.rx_nombuf,
 			 "device_receive_errors", (json_int_t)stats.ierrors, "device_transmit_errors",
 			 (json_int_t)stats.oerrors);

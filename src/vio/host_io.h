@@ -16,7 +16,7 @@
 
 /* Counted by the worker that owns the channel. */
 struct pv_host_io_counters {
-	uint64_t calls;  /* system calls */
+	uint64_t calls;	 /* system calls */
 	uint64_t frames; /* that were read and written */
 };
 

@@ -33,7 +33,7 @@ struct pv_port;
 
 /* What the framework gives a port when it is opened. */
 struct pv_port_env {
-	struct rte_mempool *pool;         /* for received packets */
+	struct rte_mempool *pool;	  /* for received packets */
 	const struct pv_host_io *host_io; /* the bound way of crossing into the host */
 	uint16_t workers;
 };
@@ -78,12 +78,12 @@ struct pv_port {
 	const struct pv_port_ops *ops;
 	void *priv; /* the type's */
 	uint16_t id;
-	uint16_t queues;      /* queue pairs there are */
-	uint16_t frame_max;   /* bytes of the largest frame, both ways: mtu + PV_PORT_OVERHEAD */
-	uint8_t role;         /* enum pv_role */
-	_Atomic bool up;      /* a guest or link is there; down ports are neither polled nor sent to */
+	uint16_t queues;		/* queue pairs there are */
+	uint16_t frame_max;		/* bytes of the largest frame, both ways: mtu + PV_PORT_OVERHEAD */
+	uint8_t role;			/* enum pv_role */
+	_Atomic bool up;		/* a guest or link is there; down ports are neither polled nor sent to */
 	_Atomic uint16_t active_queues; /* queue pairs in use by the guest, 1 to queues; meaningful while up */
-	uint16_t owner[PV_QUEUES_MAX];  /* worker of each queue pair */
+	uint16_t owner[PV_QUEUES_MAX];	/* worker of each queue pair */
 
 	char name[PV_PORT_NAME_MAX];
 	const struct pv_port_type *type;

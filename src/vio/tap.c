@@ -159,9 +159,10 @@ tap_open(struct pv_port *port, const void *options, const struct pv_port_env *en
 	}
 	if (result != 0) {
 		pv_error(port->name, "tap interface \"%s\": %s%s", tap->interface, strerror(-result),
-			 result == -EPERM ? ": needs root or CAP_NET_ADMIN" :
-			 result == -EBUSY ? ": another program has it open" :
-			 result == -EINVAL ? ": an interface of that name exists and is no tap" : "");
+			 result == -EPERM  ? ": needs root or CAP_NET_ADMIN" :
+			 result == -EBUSY  ? ": another program has it open" :
+			 result == -EINVAL ? ": an interface of that name exists and is no tap" :
+					     "");
 		rte_free(tap);
 		return result;
 	}

@@ -13,15 +13,15 @@
 const char *const pv_frontend_names[] = { "auto", "uml", "qemu", "virtio-user", NULL };
 
 /* Work that a port would have to do for a receiver that cannot: the offload stage will. */
-#define OFFLOADS                                                                                                      \
-	(BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GSO) |                              \
-	 BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_GUEST_ECN) |                  \
-	 BIT(VIRTIO_NET_F_GUEST_UFO) | BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) |                    \
+#define OFFLOADS                                                                                     \
+	(BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GSO) |             \
+	 BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_GUEST_ECN) | \
+	 BIT(VIRTIO_NET_F_GUEST_UFO) | BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) |   \
 	 BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_HOST_UFO))
 
 /* What needs a control queue, and the control queue. */
-#define CONTROL_QUEUE                                                                                                 \
-	(BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_CTRL_VLAN) |                        \
+#define CONTROL_QUEUE                                                                          \
+	(BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_CTRL_VLAN) | \
 	 BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_CTRL_MAC_ADDR))
 
 struct feature {
@@ -139,8 +139,8 @@ pv_vhost_doctor(enum pv_frontend frontend, uint64_t offered, uint64_t accepted, 
 		json_array_append_new(answers,
 				      virtio_answer(&virtio_features[i], frontend, offered, accepted, attached));
 	for (size_t i = 0; i < RTE_DIM(protocol_features); i++)
-		json_array_append_new(answers, protocol_answer(&protocol_features[i], offered_protocol,
-							       accepted_protocol, attached));
+		json_array_append_new(
+			answers, protocol_answer(&protocol_features[i], offered_protocol, accepted_protocol, attached));
 	return answers;
 }
 

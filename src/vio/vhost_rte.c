@@ -38,8 +38,7 @@ rte_tx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, ui
 
 	while (sent < count) {
 		uint16_t wanted = RTE_MIN(step, (uint16_t)(count - sent));
-		uint16_t taken =
-			rte_vhost_enqueue_burst(vhost->vid, GUEST_RECEIVES(queue), packets + sent, wanted);
+		uint16_t taken = rte_vhost_enqueue_burst(vhost->vid, GUEST_RECEIVES(queue), packets + sent, wanted);
 
 		sent += taken;
 		if (taken < wanted)

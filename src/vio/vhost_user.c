@@ -172,9 +172,10 @@ on_ring_state(int vid, uint16_t ring, int enabled)
 		return 0;
 	if (ring >= 2 * vhost->port->queues) {
 		if (enabled)
-			pv_log_limited(&vhost->port->limit, PV_LOG_WARNING, vhost->port->name,
-				       "guest has a queue pair number %u, which nobody serves: the port's \"queues\" is %u",
-				       ring / 2, vhost->port->queues);
+			pv_log_limited(
+				&vhost->port->limit, PV_LOG_WARNING, vhost->port->name,
+				"guest has a queue pair number %u, which nobody serves: the port's \"queues\" is %u",
+				ring / 2, vhost->port->queues);
 		return 0;
 	}
 	vhost->ring_enabled[ring] = enabled != 0;
@@ -247,17 +248,22 @@ find_group(const char *name, gid_t *gid)
 	return 0;
 }
 
-/* What can be told before anything is started: a path that is a plain file, too long, or somebody else's. */
+/*
+ * What can be told before anything is started: a path that is too long or a plain file. That somebody listens there is
+ * said at the start only: it may be the very daemon whose configuration is being checked.
+ */
 static void
 vhost_check(const void *options, const char *path, struct pv_diag *diag)
 {
 	const struct vhost_options *given = options;
 	char where[256], why[256];
+	int result;
 	gid_t gid;
 
 	if (given->socket == NULL || given->mode == PV_VHOST_CLIENT)
 		return;
-	if (pv_socket_path_check(given->socket, why, sizeof(why)) != 0) {
+	result = pv_socket_path_check(given->socket, why, sizeof(why));
+	if (result != 0 && result != -EADDRINUSE) {
 		snprintf(where, sizeof(where), "%s.socket", path);
 		pv_diag_add(diag, where, "\"%s\": %s", given->socket, why);
 	}
@@ -317,8 +323,7 @@ vhost_open(struct pv_port *port, const void *options, const struct pv_port_env *
 	char why[256];
 	int result;
 
-	if (given->mode == PV_VHOST_SERVER &&
-	    (result = pv_socket_path_prepare(given->socket, why, sizeof(why))) != 0) {
+	if (given->mode == PV_VHOST_SERVER && (result = pv_socket_path_prepare(given->socket, why, sizeof(why))) != 0) {
 		pv_error(port->name, "socket \"%s\": %s", given->socket, why);
 		return result;
 	}

@@ -111,8 +111,16 @@ static const struct pv_port_type fake_type = {
 void
 testbed_start_eal(void)
 {
-	static char *arguments[] = { "test", "--no-huge", "--no-pci", "--no-telemetry", "--no-shconf", "-m", "128",
-				     "--lcores=0@(0-1023)", "--log-level=*:error", "--file-prefix=pvtest" };
+	static char *arguments[] = { "test",
+				     "--no-huge",
+				     "--no-pci",
+				     "--no-telemetry",
+				     "--no-shconf",
+				     "-m",
+				     "128",
+				     "--lcores=0@(0-1023)",
+				     "--log-level=*:error",
+				     "--file-prefix=pvtest" };
 	char lcores[64];
 
 	snprintf(lcores, sizeof(lcores), "--lcores=0@(0-%ld)", sysconf(_SC_NPROCESSORS_CONF) - 1);

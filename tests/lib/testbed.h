@@ -14,13 +14,13 @@ struct testbed;
 void testbed_start_eal(void);
 
 struct testbed_setup {
-	uint16_t ports;   /* named p0, p1, …; all up */
-	uint16_t workers; /* 0 means 1 */
-	uint16_t queues;  /* per port; 0 means 1 */
-	uint32_t wires;   /* bit i: port i is a wire, not a guest */
+	uint16_t ports;			  /* named p0, p1, …; all up */
+	uint16_t workers;		  /* 0 means 1 */
+	uint16_t queues;		  /* per port; 0 means 1 */
+	uint32_t wires;			  /* bit i: port i is a wire, not a guest */
 	const struct pv_stage *stages[8]; /* packet stages, in order; options NULL */
-	const char *macs[8];              /* static address of port i */
-	uint32_t mtu;                     /* 0 means 1500 */
+	const char *macs[8];		  /* static address of port i */
+	uint32_t mtu;			  /* 0 means 1500 */
 };
 struct testbed *testbed_new(const struct testbed_setup *setup);
 /* Fails the test when the pool is not whole again: a packet was leaked, or freed twice. */
@@ -30,8 +30,8 @@ struct pv_datapath *testbed_datapath(struct testbed *testbed);
 struct pv_port *testbed_port(struct testbed *testbed, uint16_t port);
 
 /* Puts a frame of `length` bytes into the port's receive queue: addresses, type 0x0800, then a counting pattern. */
-void testbed_inject(struct testbed *testbed, uint16_t port, uint16_t queue, const char *destination,
-		    const char *source, uint32_t length);
+void testbed_inject(struct testbed *testbed, uint16_t port, uint16_t queue, const char *destination, const char *source,
+		    uint32_t length);
 /* The same with any bytes, in `segments` mbufs. */
 void testbed_inject_bytes(struct testbed *testbed, uint16_t port, uint16_t queue, const void *bytes, uint32_t length,
 			  uint16_t segments);

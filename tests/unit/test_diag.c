@@ -9,20 +9,19 @@
 
 #include "base/diag.h"
 
-static const char document[] =
-	"{\n"
-	"  \"name\": \"a \\\"quoted\\\" } name\",\n"
-	"  \"ports\": [\n"
-	"    { \"name\": \"vm0\", \"tap\": { \"interface\": \"pv0\" } },\n"
-	"    [1, [2, 3],\n"
-	"     4],\n"
-	"    {\n"
-	"      \"vhost-user\":\n"
-	"        { \"socket\": \"/a\" } }\n"
-	"  ],\n"
-	"  \"empty\": [], \"none\": {},\n"
-	"  \"last\": true\n"
-	"}\n";
+static const char document[] = "{\n"
+			       "  \"name\": \"a \\\"quoted\\\" } name\",\n"
+			       "  \"ports\": [\n"
+			       "    { \"name\": \"vm0\", \"tap\": { \"interface\": \"pv0\" } },\n"
+			       "    [1, [2, 3],\n"
+			       "     4],\n"
+			       "    {\n"
+			       "      \"vhost-user\":\n"
+			       "        { \"socket\": \"/a\" } }\n"
+			       "  ],\n"
+			       "  \"empty\": [], \"none\": {},\n"
+			       "  \"last\": true\n"
+			       "}\n";
 
 static void
 a_value_is_found_by_its_path(void **state)
@@ -42,7 +41,7 @@ a_value_is_found_by_its_path(void **state)
 static void
 a_path_that_is_not_there_has_no_line(void **state)
 {
-	static const char *const paths[] = { "nam",	   "names",    "name.x", "ports[3]", "ports[0].tap.x",
+	static const char *const paths[] = { "nam",	    "names",	"name.x", "ports[3]", "ports[0].tap.x",
 					     "ports[0][0]", "empty[0]", "none.x", "[0]",      "ports[",
 					     "ports[x]",    "ports[]",	"..",	  "last.x" };
 
@@ -54,8 +53,9 @@ a_path_that_is_not_there_has_no_line(void **state)
 static void
 broken_text_ends_the_search(void **state)
 {
-	static const char *const texts[] = { "",	    "{",	"{\"a\"",      "{\"a\":", "{\"a\":[",	 "{\"a\":[[1,",
-					     "{\"b\":\"x", "{\"b\":\"\\", "{\"a\" 1}", "]",	  "{\"b\":}}", "[1 2" };
+	static const char *const texts[] = { "",	  "{",		 "{\"a\"",     "{\"a\":",
+					     "{\"a\":[",  "{\"a\":[[1,", "{\"b\":\"x", "{\"b\":\"\\",
+					     "{\"a\" 1}", "]",		 "{\"b\":}}",  "[1 2" };
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		assert_int_equal(pv_json_line(texts[i], "a[2]"), 0);

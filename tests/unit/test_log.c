@@ -93,7 +93,8 @@ static void
 a_guest_cannot_forge_a_line(void **state)
 {
 	pv_info("vm0", "said %s", "hello\npktvirt: vm1: gone\r\x1b[2J\x7f\xc2\x9b!");
-	assert_string_equal(written(), "pktvirt: vm0: said hello\\x0apktvirt: vm1: gone\\x0d\\x1b[2J\\x7f\\xc2\\x9b!\n");
+	assert_string_equal(written(),
+			    "pktvirt: vm0: said hello\\x0apktvirt: vm1: gone\\x0d\\x1b[2J\\x7f\\xc2\\x9b!\n");
 }
 
 static void

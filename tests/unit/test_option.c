@@ -156,7 +156,8 @@ a_string_of_the_wrong_length_is_refused(void **state)
 {
 	assert_one_mistake("{\"label\": \"\"}", "f: at.label: \"\": expected a string of 1 to 8 characters");
 	parse(options, "{\"label\": \"123456789\"}", NULL);
-	assert_string_equal(pv_diag_message(diag, 1), "f: at.label: \"123456789\": expected a string of 1 to 8 characters");
+	assert_string_equal(pv_diag_message(diag, 1),
+			    "f: at.label: \"123456789\": expected a string of 1 to 8 characters");
 	assert_string_equal(sample.label, "none");
 }
 
@@ -209,8 +210,7 @@ a_misspelled_option_names_the_nearest(void **state)
 static void
 an_unknown_option_lists_what_is_accepted(void **state)
 {
-	assert_one_mistake("{\"x\": 5}",
-			   "f: at: unknown option \"x\"; accepted: limit, log, label, path, mode, mac");
+	assert_one_mistake("{\"x\": 5}", "f: at: unknown option \"x\"; accepted: limit, log, label, path, mode, mac");
 }
 
 static void
@@ -289,14 +289,13 @@ help_has_a_line_per_option(void **state)
 	pv_options_help(options, out, 2);
 	pv_options_help(required_options, out, 0);
 	fclose(out);
-	assert_string_equal(text,
-			    "  limit            packets put together (2 to 64; default 20)\n"
-			    "  log              say so (true or false; default true)\n"
-			    "  label            for people (a string of 1 to 8 characters; default \"none\")\n"
-			    "  path             of a file (a string of 1 to 100 characters)\n"
-			    "  mode             what is done (one of: copy, shared; default \"shared\")\n"
-			    "  mac              whose it is (an Ethernet address such as 52:54:00:12:34:56)\n"
-			    "path             of a file (a string of 1 to 100 characters; required)\n");
+	assert_string_equal(text, "  limit            packets put together (2 to 64; default 20)\n"
+				  "  log              say so (true or false; default true)\n"
+				  "  label            for people (a string of 1 to 8 characters; default \"none\")\n"
+				  "  path             of a file (a string of 1 to 100 characters)\n"
+				  "  mode             what is done (one of: copy, shared; default \"shared\")\n"
+				  "  mac              whose it is (an Ethernet address such as 52:54:00:12:34:56)\n"
+				  "path             of a file (a string of 1 to 100 characters; required)\n");
 	free(text);
 }
 
@@ -328,11 +327,13 @@ the_schema_is_that_of_the_table(void **state)
 		      "  \"description\": \"what is done\"},"
 		      "\"mac\": {\"type\": \"string\", \"pattern\": \"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$\","
 		      "  \"description\": \"whose it is\"}}}");
-	assert_schema(required_options,
-		      "{\"type\": \"object\", \"required\": [\"path\"], \"additionalProperties\": false, \"properties\": {"
-		      "\"path\": {\"type\": \"string\", \"minLength\": 1, \"maxLength\": 100,"
-		      "  \"description\": \"of a file\"}}}");
-	assert_schema(NULL, "{\"type\": \"object\", \"required\": [], \"additionalProperties\": false, \"properties\": {}}");
+	assert_schema(
+		required_options,
+		"{\"type\": \"object\", \"required\": [\"path\"], \"additionalProperties\": false, \"properties\": {"
+		"\"path\": {\"type\": \"string\", \"minLength\": 1, \"maxLength\": 100,"
+		"  \"description\": \"of a file\"}}}");
+	assert_schema(NULL,
+		      "{\"type\": \"object\", \"required\": [], \"additionalProperties\": false, \"properties\": {}}");
 }
 
 static void
@@ -346,10 +347,17 @@ an_option_is_found_by_its_name(void **state)
 static void
 only_whole_ethernet_addresses_are_read(void **state)
 {
-	static const char *const bad[] = { "",			"52:54:00:12:34",	"52:54:00:12:34:5",
-					   "52:54:00:12:34:567",	"52-54-00-12-34-56", "52:54:00:12:34:5g",
-					   " 2:54:00:12:34:56", "0x:54:00:12:34:56", "+2:54:00:12:34:56",
-					   "1:22:33:44:55:666", "::::::::::::::::::" };
+	static const char *const bad[] = { "",
+					   "52:54:00:12:34",
+					   "52:54:00:12:34:5",
+					   "52:54:00:12:34:567",
+					   "52-54-00-12-34-56",
+					   "52:54:00:12:34:5g",
+					   " 2:54:00:12:34:56",
+					   "0x:54:00:12:34:56",
+					   "+2:54:00:12:34:56",
+					   "1:22:33:44:55:666",
+					   "::::::::::::::::::" };
 	struct pv_mac mac = { 0 };
 	char text[18];
 

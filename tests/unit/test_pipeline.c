@@ -52,17 +52,34 @@ free_held(struct pv_stage_self *self)
 }
 
 static const struct pv_stage holding = {
-	.name = "holding", .summary = "holds", .source = "test", .hooks = PV_HOOK_BIT(PV_HOOK_FROM_GUEST),
-	.state_size = sizeof(struct holder), .process = hold, .flush = let_go, .fini = free_held,
+	.name = "holding",
+	.summary = "holds",
+	.source = "test",
+	.hooks = PV_HOOK_BIT(PV_HOOK_FROM_GUEST),
+	.state_size = sizeof(struct holder),
+	.process = hold,
+	.flush = let_go,
+	.fini = free_held,
 };
 static const struct pv_stage holding_at_egress = {
-	.name = "holding-at-egress", .summary = "holds", .source = "test", .hooks = PV_HOOK_BIT(PV_HOOK_TO_GUEST),
-	.state_size = sizeof(struct holder), .process = hold, .flush = let_go, .fini = free_held,
+	.name = "holding-at-egress",
+	.summary = "holds",
+	.source = "test",
+	.hooks = PV_HOOK_BIT(PV_HOOK_TO_GUEST),
+	.state_size = sizeof(struct holder),
+	.process = hold,
+	.flush = let_go,
+	.fini = free_held,
 };
 /* Breaks the promise: has no flush, so what it holds stays. */
 static const struct pv_stage keeping = {
-	.name = "keeping", .summary = "keeps", .source = "test", .hooks = PV_HOOK_BIT(PV_HOOK_FROM_GUEST),
-	.state_size = sizeof(struct holder), .process = hold, .fini = free_held,
+	.name = "keeping",
+	.summary = "keeps",
+	.source = "test",
+	.hooks = PV_HOOK_BIT(PV_HOOK_FROM_GUEST),
+	.state_size = sizeof(struct holder),
+	.process = hold,
+	.fini = free_held,
 };
 
 /* Drops frames of odd length. */
@@ -80,8 +97,11 @@ drop_odd(struct pv_stage_self *self, struct pv_run *run, struct rte_mbuf **packe
 }
 
 static struct pv_stage dropping = {
-	.name = "dropping", .summary = "drops", .source = "test",
-	.hooks = PV_HOOK_BIT(PV_HOOK_FROM_GUEST) | PV_HOOK_BIT(PV_HOOK_TO_WIRE), .drops = odd_drops,
+	.name = "dropping",
+	.summary = "drops",
+	.source = "test",
+	.hooks = PV_HOOK_BIT(PV_HOOK_FROM_GUEST) | PV_HOOK_BIT(PV_HOOK_TO_WIRE),
+	.drops = odd_drops,
 	.process = drop_odd,
 };
 
@@ -101,7 +121,10 @@ multiply(struct pv_stage_self *self, struct pv_run *run, struct rte_mbuf **packe
 }
 
 static const struct pv_stage multiplying = {
-	.name = "multiplying", .summary = "multiplies", .source = "test", .hooks = PV_HOOK_BIT(PV_HOOK_TO_GUEST),
+	.name = "multiplying",
+	.summary = "multiplies",
+	.source = "test",
+	.hooks = PV_HOOK_BIT(PV_HOOK_TO_GUEST),
 	.process = multiply,
 };
 
@@ -122,7 +145,10 @@ look(struct pv_stage_self *self, struct pv_run *run, struct rte_mbuf **packets, 
 }
 
 static const struct pv_stage looking = {
-	.name = "looking", .summary = "looks", .source = "test", .hooks = PV_HOOKS_INGRESS | PV_HOOKS_EGRESS,
+	.name = "looking",
+	.summary = "looks",
+	.source = "test",
+	.hooks = PV_HOOKS_INGRESS | PV_HOOKS_EGRESS,
 	.process = look,
 };
 
@@ -142,8 +168,13 @@ count_fini(struct pv_stage_self *self)
 }
 
 static const struct pv_stage failing_on_worker_1 = {
-	.name = "failing", .summary = "fails", .source = "test", .hooks = PV_HOOK_BIT(PV_HOOK_FROM_GUEST),
-	.init = init_twice, .process = look, .fini = count_fini,
+	.name = "failing",
+	.summary = "fails",
+	.source = "test",
+	.hooks = PV_HOOK_BIT(PV_HOOK_FROM_GUEST),
+	.init = init_twice,
+	.process = look,
+	.fini = count_fini,
 };
 
 /* --- tests -------------------------------------------------------------------------------------------------------- */
@@ -378,7 +409,8 @@ a_flow_stays_on_one_queue_and_flows_spread(void **state)
 		for (uint32_t j = 0; j < i; j++)
 			if (rte_pktmbuf_mtod(testbed_packet(testbed, 1, i), const uint8_t *)[29] ==
 			    rte_pktmbuf_mtod(testbed_packet(testbed, 1, j), const uint8_t *)[29])
-				assert_int_equal(testbed_packet_queue(testbed, 1, i), testbed_packet_queue(testbed, 1, j));
+				assert_int_equal(testbed_packet_queue(testbed, 1, i),
+						 testbed_packet_queue(testbed, 1, j));
 		used |= 1u << testbed_packet_queue(testbed, 1, i);
 	}
 	assert_true(__builtin_popcount(used) > 1);

@@ -41,9 +41,9 @@ static const struct pv_stage rival = { .name = "test-rival", .primitive = "test-
 static const struct pv_stage lost = { .name = "test-lost", .primitive = "test-walk", .bind = bind_missing };
 static const struct pv_stage stray = { .name = "test-stray", .primitive = "test-unknown", .bind = bind_cached };
 
-static const struct pv_implementation walked = {
-	.primitive = "test-walk", .name = "walked", .baselines = 1u << PV_BASELINE_UML
-};
+static const struct pv_implementation walked = { .primitive = "test-walk",
+						 .name = "walked",
+						 .baselines = 1u << PV_BASELINE_UML };
 static const struct pv_implementation direct = { .primitive = "test-walk", .name = "direct", .plain = true };
 static const struct pv_implementation cached = { .primitive = "test-walk", .name = "cached" };
 static const struct pv_implementation no_plain = { .primitive = "test-bare", .name = "only" };
@@ -152,9 +152,9 @@ a_primitive_has_one_of_each(void **state)
 {
 	const struct pv_implementation same_name = { .primitive = "test-walk", .name = "cached" };
 	const struct pv_implementation second_plain = { .primitive = "test-walk", .name = "x", .plain = true };
-	const struct pv_implementation second_uml = {
-		.primitive = "test-walk", .name = "y", .baselines = 1u << PV_BASELINE_UML | 1u << PV_BASELINE_XEN
-	};
+	const struct pv_implementation second_uml = { .primitive = "test-walk",
+						      .name = "y",
+						      .baselines = 1u << PV_BASELINE_UML | 1u << PV_BASELINE_XEN };
 	size_t before = pv_implementation_count();
 
 	assert_int_equal(pv_implementation_register(&same_name), -EEXIST);

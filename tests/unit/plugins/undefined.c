@@ -4,7 +4,7 @@
 
 const char *pv_of_a_later_version(const void *options);
 
-static const struct pv_stage stage = {
-	.name = "test-undefined", .primitive = "test-nothing", .bind = pv_of_a_later_version
-};
+static const struct pv_stage stage = { .name = "test-undefined",
+				       .primitive = "test-nothing",
+				       .bind = pv_of_a_later_version };
 PV_PLUGIN(&stage);

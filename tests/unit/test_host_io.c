@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Both implementations of the primitive host-io, over a socket pair: it keeps the bounds of frames as a tap does, and
+ * its other end is the test's.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/primitive.h"
+#include "testbed.h"
+#include "vio/host_io.h"
+
+#define HEADER 10
+#define SLOTS 64
+
+struct channel {
+	const struct pv_host_io *io;
+	struct pv_host_channel *channel;
+	struct rte_mempool *pool;
+	int other; /* the kernel's end, as it were */
+};
+
+static struct rte_mempool *pool;
+
+static struct channel
+open_channel(void **state)
+{
+	const struct pv_implementation *way = pv_implementation_find(PV_PRIMITIVE_HOST_IO, *state);
+	struct channel channel = { .io = way->ops };
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+	assert_int_equal(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+	channel.other = ends[1];
+	channel.channel = channel.io->open(ends[0], pool, HEADER, SLOTS);
+	assert_non_null(channel.channel);
+	return channel;
+}
+
+static void
+close_channel(struct channel *channel)
+{
+	channel->io->close(channel->channel);
+	close(channel->other);
+	assert_int_equal(rte_mempool_in_use_count(pool), 0);
+}
+
+static void
+send_frame(const struct channel *channel, uint8_t mark, size_t length)
+{
+	uint8_t frame[HEADER + 2000] = { 0 };
+
+	memset(frame + HEADER, mark, length);
+	assert_int_equal(write(channel->other, frame, HEADER + length), HEADER + length);
+}
+
+/* Reads until `wanted` frames have come: the kernel completes a posted read when it gets to it. */
+static uint16_t
+read_frames(const struct channel *channel, struct rte_mbuf **packets, uint16_t wanted)
+{
+	uint16_t n = 0;
+
+	for (int tries = 0; n < wanted && tries < 1000000; tries++)
+		n += channel->io->read(channel->channel, packets + n, RTE_MIN((uint16_t)(wanted - n), PV_BURST_MAX));
+	return n;
+}
+
+static struct rte_mbuf *
+make_packet(uint8_t mark, uint16_t length, uint16_t segments)
+{
+	struct rte_mbuf *head = NULL;
+
+	for (uint16_t i = 0; i < segments; i++) {
+		struct rte_mbuf *segment = rte_pktmbuf_alloc(pool);
+
+		assert_non_null(segment);
+		memset(rte_pktmbuf_append(segment, length), mark, length);
+		if (head == NULL)
+			head = segment;
+		else
+			assert_int_equal(rte_pktmbuf_chain(head, segment), 0);
+	}
+	return head;
+}
+
+static void
+an_empty_read_returns_nothing(void **state)
+{
+	struct channel channel = open_channel(state);
+	struct rte_mbuf *packets[PV_BURST_MAX];
+
+	assert_int_equal(channel.io->read(channel.channel, packets, PV_BURST_MAX), 0);
+	assert_int_equal(channel.io->read(channel.channel, packets, PV_BURST_MAX), 0);
+	close_channel(&channel);
+}
+
+static void
+frames_are_read_whole_in_order_without_their_header(void **state)
+{
+	struct channel channel = open_channel(state);
+	struct rte_mbuf *packets[200];
+
+	assert_int_equal(channel.io->read(channel.channel, packets, PV_BURST_MAX), 0);
+	for (uint16_t burst = 0; burst < 4; burst++) {
+		for (uint8_t i = 0; i < 50; i++)
+			send_frame(&channel, (uint8_t)(burst * 50 + i), 60 + i);
+		assert_int_equal(read_frames(&channel, packets, 50), 50);
+		for (uint8_t i = 0; i < 50; i++) {
+			assert_int_equal(packets[i]->pkt_len, 60 + i);
+			assert_int_equal(packets[i]->data_len, 60 + i);
+			assert_int_equal(*rte_pktmbuf_mtod(packets[i], uint8_t *), burst * 50 + i);
+		}
+		rte_pktmbuf_free_bulk(packets, 50);
+	}
+	close_channel(&channel);
+}
+
+static void
+a_read_shorter_than_the_header_is_no_frame(void **state)
+{
+	struct channel channel = open_channel(state);
+	struct rte_mbuf *packets[PV_BURST_MAX];
+
+	assert_int_equal(channel.io->read(channel.channel, packets, PV_BURST_MAX), 0);
+	assert_int_equal(write(channel.other, "short", 5), 5);
+	send_frame(&channel, 7, 60);
+	assert_int_equal(read_frames(&channel, packets, 1), 1);
+	assert_int_equal(*rte_pktmbuf_mtod(packets[0], uint8_t *), 7);
+	rte_pktmbuf_free(packets[0]);
+	close_channel(&channel);
+}
+
+static void
+a_full_burst_is_written_in_order(void **state)
+{
+	struct channel channel = open_channel(state);
+	struct rte_mbuf *packets[PV_BURST_MAX];
+	uint8_t frame[HEADER + 2000], zeros[HEADER] = { 0 };
+
+	for (uint8_t i = 0; i < PV_BURST_MAX; i++)
+		packets[i] = make_packet(i, 60 + i, 1);
+	assert_int_equal(channel.io->write(channel.channel, packets, PV_BURST_MAX), PV_BURST_MAX);
+	for (uint8_t i = 0; i < PV_BURST_MAX; i++) {
+		assert_int_equal(read(channel.other, frame, sizeof(frame)), HEADER + 60 + i);
+		assert_memory_equal(frame, zeros, HEADER);
+		assert_int_equal(frame[HEADER], i);
+		assert_int_equal(frame[HEADER + 59 + i], i);
+	}
+	assert_int_equal(channel.io->write(channel.channel, packets, 0), 0); /* sees the last completions */
+	close_channel(&channel);
+}
+
+static void
+a_chained_frame_is_written_whole(void **state)
+{
+	struct channel channel = open_channel(state);
+	struct rte_mbuf *packet = make_packet(9, 400, 4);
+	uint8_t frame[HEADER + 2000];
+
+	assert_int_equal(channel.io->write(channel.channel, &packet, 1), 1);
+	assert_int_equal(read(channel.other, frame, sizeof(frame)), HEADER + 1600);
+	close_channel(&channel);
+}
+
+static void
+a_frame_in_too_many_pieces_stays_the_callers(void **state)
+{
+	struct channel channel = open_channel(state);
+	struct rte_mbuf *packets[2] = { make_packet(1, 60, 1), make_packet(2, 20, 40) };
+
+	assert_int_equal(channel.io->write(channel.channel, packets, 2), 1);
+	rte_pktmbuf_free(packets[1]);
+	close_channel(&channel);
+}
+
+static void
+what_the_kernel_does_not_take_is_not_lost(void **state)
+{
+	struct channel channel = open_channel(state);
+	uint8_t frame[HEADER + 2000];
+	uint32_t written = 0, seen = 0, given = 0;
+
+	/* Until the other end's buffer is full and the channel refuses. */
+	for (int round = 0; round < 200; round++) {
+		struct rte_mbuf *packets[PV_BURST_MAX];
+		uint16_t n;
+
+		for (uint16_t i = 0; i < PV_BURST_MAX; i++, given++)
+			packets[i] = make_packet(3, 1500, 1);
+		n = channel.io->write(channel.channel, packets, PV_BURST_MAX);
+		written += n;
+		rte_pktmbuf_free_bulk(packets + n, PV_BURST_MAX - n);
+		if (n < PV_BURST_MAX)
+			break;
+	}
+	assert_true(written < given);
+	for (int tries = 0; seen < written && tries < 1000000; tries++) {
+		if (read(channel.other, frame, sizeof(frame)) > 0)
+			seen++;
+		else
+			channel.io->write(channel.channel, NULL, 0);
+	}
+	assert_int_equal(seen, written);
+	close_channel(&channel);
+}
+
+static void
+system_calls_are_counted(void **state)
+{
+	struct channel channel = open_channel(state);
+	struct pv_host_io_counters before, after;
+	struct rte_mbuf *packets[PV_BURST_MAX];
+
+	channel.io->counters(channel.channel, &before);
+	for (uint8_t i = 0; i < PV_BURST_MAX; i++)
+		packets[i] = make_packet(i, 60, 1);
+	assert_int_equal(channel.io->write(channel.channel, packets, PV_BURST_MAX), PV_BURST_MAX);
+	channel.io->counters(channel.channel, &after);
+	assert_int_equal(after.frames - before.frames, PV_BURST_MAX);
+	assert_int_equal(after.calls - before.calls, strcmp(*state, "per-burst") == 0 ? 1 : PV_BURST_MAX);
+	close_channel(&channel);
+}
+
+#define BOTH(test)                                                 \
+	{ #test ": per-packet", test, NULL, NULL, "per-packet" },  \
+	{                                                          \
+#test ": per-burst", test, NULL, NULL, "per-burst" \
+	}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BOTH(an_empty_read_returns_nothing),
+		BOTH(frames_are_read_whole_in_order_without_their_header),
+		BOTH(a_read_shorter_than_the_header_is_no_frame),
+		BOTH(a_full_burst_is_written_in_order),
+		BOTH(a_chained_frame_is_written_whole),
+		BOTH(a_frame_in_too_many_pieces_stays_the_callers),
+		BOTH(what_the_kernel_does_not_take_is_not_lost),
+		BOTH(system_calls_are_counted),
+	};
+
+	testbed_start_eal();
+	pool = rte_pktmbuf_pool_create("test", 4095, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	assert_non_null(pool);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
