@@ -38,7 +38,7 @@ show(json_t *request, char *error, size_t size)
 	if (what != NULL && strcmp(what, "fdb") == 0)
 		return pv_report_fdb(running);
 	if (what != NULL && strcmp(what, "config") == 0)
-		return pv_report_config(running->config, running->bindings, running->n_bindings);
+		return pv_report_config(running);
 	snprintf(error, size, "nothing called \"%s\" to show: expected ports, stages, workers, fdb or config",
 		 what != NULL ? what : "");
 	return NULL;

@@ -160,13 +160,19 @@ print_json(json_t *json)
 	return EXIT_SUCCESS;
 }
 
+/* The configuration itself, so that it can be given to --config again; what is bound stands in a note in it. */
 static int
 print_config(const struct pv_config *config)
 {
 	struct pv_binding bindings[BINDINGS_MAX];
 	int n = pv_bind(config, bindings, BINDINGS_MAX);
+	json_t *json;
 
-	return n < 0 ? EXIT_USAGE : print_json(pv_report_config(config, bindings, (size_t)n));
+	if (n < 0)
+		return EXIT_USAGE;
+	json = pv_config_dump(config);
+	json_object_set_new(json, "$bindings", pv_report_bindings(bindings, (size_t)n));
+	return print_json(json);
 }
 
 static int

@@ -31,8 +31,8 @@ const struct pv_option pv_config_options[] = {
 	PV_OPTION_END,
 };
 
-/* Keys of the top level that are not settings. */
-static const char *const sections[] = { "workers", "ports", "stages", "plugins", "$schema", NULL };
+/* Keys of the top level that are not settings. $bindings is a note that --print-config leaves. */
+static const char *const sections[] = { "workers", "ports", "stages", "plugins", "$schema", "$bindings", NULL };
 
 static void
 check_name(const struct pv_config *config, struct pv_diag *diag)

@@ -184,8 +184,8 @@ add_mechanisms(const struct pv_config *config, json_t *stages)
 								"primitive", config->stages[i].stage->primitive));
 }
 
-static json_t *
-bindings_json(const struct pv_binding *bindings, size_t n)
+json_t *
+pv_report_bindings(const struct pv_binding *bindings, size_t n)
 {
 	json_t *list = json_array();
 
@@ -207,7 +207,7 @@ pv_report_stages(const struct pv_datapath *datapath)
 	add_packet_stages(datapath, stages, busy);
 	add_mechanisms(datapath->config, stages);
 	return json_pack("{s:I, s:I, s:o, s:o}", "time_ns", now_ns(), "tsc_hz", (json_int_t)rte_get_tsc_hz(),
-			 "primitives", bindings_json(datapath->bindings, datapath->n_bindings), "stages", stages);
+			 "primitives", pv_report_bindings(datapath->bindings, datapath->n_bindings), "stages", stages);
 }
 
 static json_t *
@@ -302,10 +302,10 @@ pv_report_fdb(const struct pv_datapath *datapath)
 }
 
 json_t *
-pv_report_config(const struct pv_config *config, const struct pv_binding *bindings, size_t n_bindings)
+pv_report_config(const struct pv_datapath *datapath)
 {
-	return json_pack("{s:o, s:o}", "config", pv_config_dump(config), "bindings",
-			 bindings_json(bindings, n_bindings));
+	return json_pack("{s:o, s:o}", "config", pv_config_dump(datapath->config), "bindings",
+			 pv_report_bindings(datapath->bindings, datapath->n_bindings));
 }
 
 const struct pv_port *

@@ -15,8 +15,10 @@ json_t *pv_report_stages(const struct pv_datapath *datapath);
 json_t *pv_report_workers(const struct pv_datapath *datapath);
 json_t *pv_report_fdb(const struct pv_datapath *datapath);
 
-/* The effective configuration and the bound primitives; also of a configuration that is not running. */
-json_t *pv_report_config(const struct pv_config *config, const struct pv_binding *bindings, size_t n_bindings);
+json_t *pv_report_config(const struct pv_datapath *datapath);
+
+/* Which implementation of each primitive is bound, and why; an array. */
+json_t *pv_report_bindings(const struct pv_binding *bindings, size_t n);
 
 /* The answer of `doctor` for one port, or NULL with the reason in `error`. */
 json_t *pv_report_doctor(const struct pv_datapath *datapath, const char *port, char *error, size_t size);

@@ -175,16 +175,10 @@ show_fdb(const char *command, const char *parameters, struct rte_tel_data *data)
 	return answer(pv_report_fdb, data);
 }
 
-static json_t *
-report_config(const struct pv_datapath *datapath)
-{
-	return pv_report_config(datapath->config, datapath->bindings, datapath->n_bindings);
-}
-
 static int
 show_config(const char *command, const char *parameters, struct rte_tel_data *data)
 {
-	return answer(report_config, data);
+	return answer(pv_report_config, data);
 }
 
 int
