@@ -10,14 +10,20 @@ GUEST ?= uml
 deps:
 	@scripts/deps
 
+# The guest images are for demo and tests, and for the lines that the daemon prints; a build is good without them.
 all: deps
 	@scripts/build $(BUILD)
+	-@bench/guest image
 
 demo: all
 	@bench/demo --guest $(GUEST)
 
 test: all
 	@scripts/test $(BUILD)
+
+# What the techniques of the enhanced UML are worth, measured on the same guests: interleaved runs, medians, ratios.
+bench: all
+	@bench/compare uml.json eul.json --guest $(GUEST)
 
 lint: deps
 	@scripts/lint

@@ -23,7 +23,7 @@ clean_name(const char *name, char clean[RTE_TEL_MAX_STRING_LEN])
 {
 	size_t i;
 
-	for (i = 0; name[i] != '\0' && i < RTE_TEL_MAX_STRING_LEN - 1; i++)
+	for (i = 0; i < RTE_TEL_MAX_STRING_LEN - 1 && name[i] != '\0'; i++)
 		clean[i] = isalnum((unsigned char)name[i]) || name[i] == '/' ? name[i] : '_';
 	clean[i] = '\0';
 }

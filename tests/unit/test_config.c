@@ -210,7 +210,8 @@ unknown_keys_of_the_top_level_are_refused(void **state)
 	assert_mistakes(
 		"{ " PORTS ",\n \"x\": [0] }",
 		"a.json:2: unknown option \"x\"; accepted: name, description, baseline, control-socket, packets, "
-		"fdb-entries, fdb-ageing-s, fdb-port-limit, idle-sleep-us, workers, ports, stages, plugins, $schema, $bindings\n");
+		"fdb-entries, fdb-ageing-s, fdb-port-limit, idle-sleep-us, workers, ports, stages, plugins, $schema, "
+		"$bindings\n");
 }
 
 static void
