@@ -98,7 +98,11 @@ def cloud_kernel(folder):
             modules = lib / kernel.name.removeprefix("vmlinuz-")
             if os.access(kernel, os.R_OK) and (modules / "modules.dep").exists():
                 return kernel, modules
-    download_kernel(folder)
+    try:
+        download_kernel(folder)
+    except ImageError:  # the package lists may be missing or older than the archive
+        run("apt-get", "update", "-q")
+        download_kernel(folder)
     return cloud_kernel(folder)
 
 
@@ -107,7 +111,7 @@ def download_kernel(folder):
     depends = run("apt-cache", "depends", "--important", CLOUD_KERNEL)
     package = re.search(r"Depends: (linux-image-\S+)", depends)
     if not package:
-        raise ImageError(f"apt knows no package {CLOUD_KERNEL}; refresh its lists with: apt-get update")
+        raise ImageError(f"apt knows no package {CLOUD_KERNEL}; see /etc/apt/sources.list")
     with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as work:
         os.chmod(work, 0o755)
         run("apt-get", "-o", "APT::Sandbox::User=root", "download", package[1], cwd=work)
@@ -130,7 +134,7 @@ def run(*argv, cwd=None):
     except subprocess.TimeoutExpired:
         raise ImageError(f"{command}: not done after {DOWNLOAD_TIMEOUT_S} s") from None
     if done.returncode:
-        raise ImageError(f"{command}: {done.stderr.strip()} (package lists too old? apt-get update)")
+        raise ImageError(f"{command}: {done.stderr.strip()}")
     return done.stdout
 
 
