@@ -79,7 +79,7 @@ class Daemon:
     def _config_file(self):
         """Path of the configuration; sets control_socket."""
         if not isinstance(self.config, dict):
-            self.control_socket = control_socket(effective_config(self.config)["config"])
+            self.control_socket = control_socket(effective_config(self.config))
             return self.config
         unique = {"name": self.run_dir.path.name, "control-socket": str(self.run_dir / "ctl")}
         config = {**unique, **self.config}
@@ -144,7 +144,7 @@ class Daemon:
 
 
 def effective_config(path):
-    """What a configuration file comes to: {"config": with every default filled in, "bindings": of the primitives}.
+    """What a configuration file comes to: every default filled in, and "$bindings" of the primitives.
 
     A bare name is looked up as ./pktvirt does. DaemonError with its own words if there is a mistake in the file.
     """
