@@ -77,6 +77,7 @@ pv_config_schema(void)
 	json_object_set_new(schema, "$schema", json_string("https://json-schema.org/draft/2020-12/schema"));
 	json_object_set_new(schema, "title", json_string("pktvirt configuration"));
 	json_object_set_new(properties, "$schema", json_pack("{s:s}", "type", "string"));
+	json_object_set_new(properties, "$bindings", json_object());
 	json_object_set_new(properties, "workers", workers_schema());
 	json_object_set_new(properties, "ports", array_schema(port_schema(), 1, PV_PORTS_MAX));
 	json_object_set_new(properties, "plugins", plugins_schema());
