@@ -2,7 +2,6 @@
 #include "core/eal.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,6 +174,13 @@ raise_locked_memory_limit(void)
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
 }
 
+/* EAL leaves it. It stays when somebody else has files in it. */
+static void
+remove_runtime_directory(void)
+{
+	rmdir(rte_eal_get_runtime_dir());
+}
+
 int
 pv_eal_start(const struct pv_config *config, char *const *extra, int n_extra)
 {
@@ -191,6 +197,8 @@ pv_eal_start(const struct pv_config *config, char *const *extra, int n_extra)
 		add(&arguments, "%s", extra[i]);
 	raise_locked_memory_limit();
 	take_library_log();
+	/* Telemetry removes its socket when the process exits, in a handler that is registered later and so runs before. */
+	atexit(remove_runtime_directory);
 	if (rte_eal_init(arguments.count, arguments.text) < 0) {
 		pv_error("eal", "DPDK does not start: %s", rte_strerror(rte_errno));
 		return -rte_errno;
@@ -201,9 +209,5 @@ pv_eal_start(const struct pv_config *config, char *const *extra, int n_extra)
 void
 pv_eal_stop(void)
 {
-	char folder[PATH_MAX];
-
-	snprintf(folder, sizeof(folder), "%s", rte_eal_get_runtime_dir());
 	rte_eal_cleanup();
-	rmdir(folder); /* EAL leaves it; it stays when somebody else has files in it */
 }
