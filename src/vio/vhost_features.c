@@ -77,15 +77,14 @@ pv_vhost_offered(enum pv_frontend frontend, uint64_t able)
 
 /* Why we do not offer a virtio feature, and what would change that. */
 static const char *
-own_refusal(enum pv_frontend frontend, uint64_t bit, const char **change)
+own_refusal(enum pv_frontend frontend, uint64_t able, uint64_t bit, const char **change)
 {
 	if ((bit & OFFLOADS) != 0) {
-		*change = "nothing yet: checksums and segmentation stay with the guest until the offload stage exists";
+		*change = "nothing yet: it will be the stage offload";
 		return "pktvirt";
 	}
-	if (frontend == PV_FRONTEND_UML) {
-		*change = "a User-mode Linux guest cannot have it; for another frontend set \"guest\" of the port "
-			  "to \"qemu\" or \"virtio-user\"";
+	if (frontend == PV_FRONTEND_UML && (able & bit) != 0) {
+		*change = "for another frontend: \"guest\": \"qemu\" or \"virtio-user\"";
 		return "pktvirt, for a User-mode Linux guest";
 	}
 	*change = "nothing: the data path does not have it";
@@ -101,14 +100,14 @@ answer(const struct feature *feature, const char *kind, bool offered, bool accep
 }
 
 static json_t *
-virtio_answer(const struct feature *feature, enum pv_frontend frontend, uint64_t offered, uint64_t accepted,
-	      bool attached)
+virtio_answer(const struct feature *feature, enum pv_frontend frontend, uint64_t able, uint64_t offered,
+	      uint64_t accepted, bool attached)
 {
 	uint64_t bit = BIT(feature->bit);
 	const char *change = NULL, *refused_by = NULL;
 
 	if ((offered & bit) == 0)
-		refused_by = own_refusal(frontend, bit, &change);
+		refused_by = own_refusal(frontend, able, bit, &change);
 	else if (attached && (accepted & bit) == 0) {
 		refused_by = "the guest or its device model";
 		change = feature->guest_change;
@@ -130,14 +129,14 @@ protocol_answer(const struct feature *feature, uint64_t offered, uint64_t accept
 }
 
 json_t *
-pv_vhost_doctor(enum pv_frontend frontend, uint64_t offered, uint64_t accepted, uint64_t offered_protocol,
-		uint64_t accepted_protocol, bool attached)
+pv_vhost_doctor(enum pv_frontend frontend, uint64_t able, uint64_t offered, uint64_t accepted,
+		uint64_t offered_protocol, uint64_t accepted_protocol, bool attached)
 {
 	json_t *answers = json_array();
 
 	for (size_t i = 0; i < RTE_DIM(virtio_features); i++)
 		json_array_append_new(answers,
-				      virtio_answer(&virtio_features[i], frontend, offered, accepted, attached));
+				      virtio_answer(&virtio_features[i], frontend, able, offered, accepted, attached));
 	for (size_t i = 0; i < RTE_DIM(protocol_features); i++)
 		json_array_append_new(
 			answers, protocol_answer(&protocol_features[i], offered_protocol, accepted_protocol, attached));

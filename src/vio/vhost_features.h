@@ -25,8 +25,8 @@ uint64_t pv_vhost_offered(enum pv_frontend frontend, uint64_t able);
  * The answer of `doctor` for each known feature: offered and accepted, by whom it was refused and what to change.
  * `attached` is false while nobody is connected, and then the accepted ones mean nothing. The caller owns it.
  */
-json_t *pv_vhost_doctor(enum pv_frontend frontend, uint64_t offered, uint64_t accepted, uint64_t offered_protocol,
-			uint64_t accepted_protocol, bool attached);
+json_t *pv_vhost_doctor(enum pv_frontend frontend, uint64_t able, uint64_t offered, uint64_t accepted,
+			uint64_t offered_protocol, uint64_t accepted_protocol, bool attached);
 
 /* Names of the virtio feature bits in `features`, as a JSON array; the caller owns it. */
 json_t *pv_vhost_feature_names(uint64_t features);

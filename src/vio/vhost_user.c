@@ -2,7 +2,8 @@
 /*
  * vhost-user: a guest, attached over a Unix socket. This file is the control half: the socket, which features are
  * offered to whom, and when a guest is there. rte_vhost speaks the protocol, on a thread of its own; its callbacks
- * below run there, one at a time.
+ * below run there, but for new_connection of a client, which comes from the thread that connected, and what
+ * unregistering a socket calls, which comes from the main one.
  *
  * One guest at a time is attached to a port. Its kind is told from its first message: QEMU asks for the features
  * first, User-mode Linux (and virtio-user) takes ownership first; what each is offered is vhost_features.h's matter.
@@ -11,6 +12,7 @@
 #include "vio/vhost_user.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -26,11 +28,13 @@
 
 #include "base/sockpath.h"
 #include "vio/port_types.h"
+#include "vio/vhost_connection.h"
 
 #define VIDS_MAX 1024 /* the library's own limit of devices */
 
 /* Requests of the vhost-user protocol ("Front-end message types"); the library's header does not export them. */
 enum { REQUEST_GET_FEATURES = 1, REQUEST_SET_OWNER = 3 };
+#define FLAG_NEED_REPLY (1u << 3)
 
 struct vhost_options {
 	char *socket;
@@ -100,20 +104,39 @@ offer(struct pv_vhost *vhost, enum pv_frontend frontend)
 	rte_vhost_driver_disable_features(vhost->socket, ~offered);
 }
 
+/* The beginning of a message, as the vhost-user protocol has it. */
+struct message_header {
+	uint32_t request;
+	uint32_t flags;
+};
+
+/* Ends the connection of a frontend that does not read: an answer to it would wait with the rings locked. */
+static enum rte_vhost_msg_result
+cut_off(struct pv_vhost *vhost, struct message_header *header)
+{
+	pv_log_limited(&vhost->port->limit, PV_LOG_WARNING, vhost->port->name,
+		       "cut off: the frontend does not read the answers to its messages");
+	header->flags &= ~FLAG_NEED_REPLY;
+	return RTE_VHOST_MSG_RESULT_ERR;
+}
+
 static enum rte_vhost_msg_result
 before_message(int vid, void *message)
 {
 	struct pv_vhost *vhost = find_by_vid(vid);
-	uint32_t request;
+	struct message_header *header = message;
 
-	memcpy(&request, message, sizeof(request));
-	if (vhost == NULL || vhost->told)
+	if (vhost == NULL)
+		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+	if (pv_connection_is_stuffed(vhost->connection_fd))
+		return cut_off(vhost, header);
+	if (vhost->told)
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 	if (vhost->wanted != PV_FRONTEND_AUTO)
 		offer(vhost, vhost->wanted);
-	else if (request == REQUEST_SET_OWNER)
+	else if (header->request == REQUEST_SET_OWNER)
 		offer(vhost, PV_FRONTEND_UML);
-	else if (request == REQUEST_GET_FEATURES)
+	else if (header->request == REQUEST_GET_FEATURES)
 		offer(vhost, PV_FRONTEND_QEMU);
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }
@@ -138,6 +161,8 @@ on_connection(int vid)
 	memset(vhost->ring_enabled, 0, sizeof(vhost->ring_enabled));
 	by_vid[vid] = vhost;
 	vhost->connection = vid;
+	vhost->connection_fd = pv_connection_find(vhost->socket, vhost->mode == PV_VHOST_SERVER);
+	pv_connection_limit_reads(vhost->connection_fd);
 	return rte_vhost_extern_callback_register(vid, &message_ops, NULL);
 }
 
@@ -198,11 +223,12 @@ on_guest(int vid)
 	vhost->vid = vid;
 	vhost->attachments++;
 	vhost->port->set_up(vhost->port, true);
-	pv_info(vhost->port->name, "guest attached: %s driver, %s ring%s, %u of %u queue pair%s",
-		(features & (1ULL << VIRTIO_F_VERSION_1)) != 0 ? "virtio 1" : "legacy",
-		(features & (1ULL << VIRTIO_F_RING_PACKED)) != 0 ? "packed" : "split",
-		(features & (1ULL << VIRTIO_NET_F_MRG_RXBUF)) != 0 ? ", mergeable buffers" : "",
-		vhost->port->active_queues, vhost->port->queues, vhost->port->queues == 1 ? "" : "s");
+	pv_log_limited(&vhost->events, PV_LOG_INFO, vhost->port->name,
+		       "guest attached: %s driver, %s ring%s, %u of %u queue pair%s",
+		       (features & (1ULL << VIRTIO_F_VERSION_1)) != 0 ? "virtio 1" : "legacy",
+		       (features & (1ULL << VIRTIO_F_RING_PACKED)) != 0 ? "packed" : "split",
+		       (features & (1ULL << VIRTIO_NET_F_MRG_RXBUF)) != 0 ? ", mergeable buffers" : "",
+		       vhost->port->active_queues, vhost->port->queues, vhost->port->queues == 1 ? "" : "s");
 	return 0;
 }
 
@@ -214,7 +240,7 @@ on_guest_gone(int vid)
 	if (vhost == NULL)
 		return;
 	vhost->port->set_up(vhost->port, false);
-	pv_info(vhost->port->name, "guest detached");
+	pv_log_limited(&vhost->events, PV_LOG_INFO, vhost->port->name, "guest detached");
 }
 
 static const struct rte_vhost_device_ops device_ops = {
@@ -229,10 +255,9 @@ static const struct rte_vhost_device_ops device_ops = {
 static int
 parse_permissions(const char *text)
 {
-	char *end;
-	long mode = strtol(text, &end, 8);
+	long mode = strtol(text, NULL, 8);
 
-	return *end == '\0' && mode >= 0 && mode <= 0777 ? (int)mode : -EINVAL;
+	return text[strspn(text, "01234567")] == '\0' && mode <= 0777 ? (int)mode : -EINVAL;
 }
 
 /* The number of a group, or -ENOENT. */
@@ -280,7 +305,9 @@ vhost_check(const void *options, const char *path, struct pv_diag *diag)
 static int
 register_socket(struct pv_vhost *vhost)
 {
-	uint64_t flags = vhost->mode == PV_VHOST_CLIENT ? RTE_VHOST_USER_CLIENT : 0;
+	/* A frame that does not fit one buffer is not copied at all: else a guest could make a copy of megabytes. */
+	uint64_t flags =
+		RTE_VHOST_USER_LINEARBUF_SUPPORT | (vhost->mode == PV_VHOST_CLIENT ? RTE_VHOST_USER_CLIENT : 0);
 
 	if (rte_vhost_driver_register(vhost->socket, flags) != 0)
 		return -EADDRNOTAVAIL;
@@ -307,6 +334,7 @@ vhost_new(struct pv_port *port, const struct vhost_options *given, const struct 
 	vhost->wanted = given->guest;
 	vhost->frontend = given->guest;
 	vhost->connection = -1;
+	vhost->events.burst = 10;
 	vhost->permissions = parse_permissions(given->permissions);
 	vhost->group = (gid_t)-1;
 	if (given->group != NULL)
@@ -345,17 +373,52 @@ vhost_open(struct pv_port *port, const void *options, const struct pv_port_env *
 	return result;
 }
 
-/* The library has made the socket; until here only root could connect. */
+/* Gives the socket its group and permissions, and nothing else that somebody may have put in its place. */
 static int
-hand_out_socket(const struct pv_vhost *vhost)
+set_group_and_permissions(const struct pv_vhost *vhost)
 {
-	if (vhost->mode == PV_VHOST_CLIENT)
-		return 0;
-	if (chown(vhost->socket, (uid_t)-1, vhost->group) == 0 && chmod(vhost->socket, (mode_t)vhost->permissions) == 0)
-		return 0;
-	pv_error(vhost->port->name, "socket \"%s\": cannot set its group and permissions: %s", vhost->socket,
-		 strerror(errno));
-	return -errno;
+	int fd = open(vhost->socket, O_PATH | O_NOFOLLOW | O_CLOEXEC), result = 0;
+	char itself[64];
+	struct stat status;
+
+	if (fd < 0)
+		return -errno;
+	snprintf(itself, sizeof(itself), "/proc/self/fd/%d", fd); /* chmod() has no form for O_PATH */
+	if (fstat(fd, &status) != 0 || fchownat(fd, "", (uid_t)-1, vhost->group, AT_EMPTY_PATH) != 0)
+		result = -errno;
+	else if (!S_ISSOCK(status.st_mode))
+		result = -ENOTSOCK;
+	else if (chmod(itself, (mode_t)vhost->permissions) != 0)
+		result = -errno;
+	close(fd);
+	return result;
+}
+
+/* Listens, with a socket that only we may connect to until it has its permissions. */
+static int
+listen_on_socket(const struct pv_vhost *vhost)
+{
+	mode_t mask;
+	int result;
+	char why[256];
+
+	/* Again: the library unlinks what is there when it cannot listen. */
+	if (pv_socket_path_check(vhost->socket, why, sizeof(why)) != 0) {
+		pv_error(vhost->port->name, "socket \"%s\": %s", vhost->socket, why);
+		return -EADDRINUSE;
+	}
+	mask = umask(0177);
+	result = rte_vhost_driver_start(vhost->socket);
+	umask(mask);
+	if (result != 0) {
+		pv_error(vhost->port->name, "socket \"%s\": cannot listen", vhost->socket);
+		return -EADDRNOTAVAIL;
+	}
+	result = set_group_and_permissions(vhost);
+	if (result != 0)
+		pv_error(vhost->port->name, "socket \"%s\": cannot set its group and permissions: %s", vhost->socket,
+			 strerror(-result));
+	return result;
 }
 
 static int
@@ -363,12 +426,13 @@ vhost_start(struct pv_port *port)
 {
 	const struct pv_vhost *vhost = port->priv;
 
+	if (vhost->mode == PV_VHOST_SERVER)
+		return listen_on_socket(vhost);
 	if (rte_vhost_driver_start(vhost->socket) != 0) {
-		pv_error(port->name, "socket \"%s\": cannot %s", vhost->socket,
-			 vhost->mode == PV_VHOST_CLIENT ? "start connecting" : "listen");
+		pv_error(port->name, "socket \"%s\": cannot start connecting", vhost->socket);
 		return -EADDRNOTAVAIL;
 	}
-	return hand_out_socket(vhost);
+	return 0;
 }
 
 static void
@@ -378,6 +442,8 @@ vhost_close(struct pv_port *port)
 
 	rte_vhost_driver_unregister(vhost->socket); /* ends the connection, through on_guest_gone() */
 	by_socket[port->id] = NULL;
+	if (vhost->connection >= 0) /* of a connection that unregistering ends the library does not tell */
+		by_vid[vhost->connection] = NULL;
 	rte_free(vhost);
 	port->priv = NULL;
 }
@@ -403,8 +469,8 @@ vhost_doctor(const struct pv_port *port)
 	uint64_t protocol = 0;
 
 	rte_vhost_driver_get_protocol_features(vhost->socket, &protocol);
-	return pv_vhost_doctor(vhost->frontend, vhost->offered, vhost->accepted, protocol, vhost->accepted_protocol,
-			       port->up);
+	return pv_vhost_doctor(vhost->frontend, vhost->able, vhost->offered, vhost->accepted, protocol,
+			       vhost->accepted_protocol, port->up);
 }
 
 const struct pv_port_type pv_port_vhost_user = {

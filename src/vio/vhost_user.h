@@ -22,15 +22,17 @@ struct pv_vhost {
 	struct pv_port *port;
 	char socket[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
 	enum pv_vhost_mode mode;
-	int permissions;	   /* of the socket */
-	gid_t group;		   /* or -1 */
-	enum pv_frontend wanted;   /* by the configuration */
-	_Atomic uint8_t frontend;  /* as told from the first messages */
-	_Atomic bool told;	   /* that `frontend` is known for this connection */
-	_Atomic int connection;	   /* vid of the connection, or -1 */
-	uint64_t able;		   /* virtio features of the data path */
-	_Atomic uint64_t offered;  /* virtio features, at the last connection */
-	_Atomic uint64_t accepted; /* virtio features, of the guest that is attached */
+	int permissions;	    /* of the socket */
+	gid_t group;		    /* or -1 */
+	enum pv_frontend wanted;    /* by the configuration */
+	_Atomic uint8_t frontend;   /* as told from the first messages */
+	_Atomic bool told;	    /* that `frontend` is known for this connection */
+	_Atomic int connection;	    /* vid of the connection, or -1 */
+	int connection_fd;	    /* of the connection, or -1 */
+	struct pv_log_limit events; /* for guests that come and go */
+	uint64_t able;		    /* virtio features of the data path */
+	_Atomic uint64_t offered;   /* virtio features, at the last connection */
+	_Atomic uint64_t accepted;  /* virtio features, of the guest that is attached */
 	_Atomic uint64_t accepted_protocol;
 	_Atomic uint64_t attachments; /* guests that came, in all */
 	bool ring_enabled[2 * PV_QUEUES_MAX];
