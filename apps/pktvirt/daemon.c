@@ -202,7 +202,8 @@ open_control(const struct pv_config *config)
 	struct pv_control *control = path != NULL ? pv_control_open(path, answer) : NULL;
 
 	if (control == NULL && errno == EADDRINUSE)
-		pv_error("control", "is a pktvirt of this name running already? Give this one another \"name\"");
+		pv_error("control", "a pktvirt seems to run already: give this one another \"%s\"",
+			 config->settings.control_socket != NULL ? "control-socket" : "name");
 	free(path);
 	return control;
 }

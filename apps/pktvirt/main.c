@@ -16,7 +16,6 @@
 
 #define EXIT_USAGE 2
 #define DEFAULT_CONFIG "fast.json"
-#define BINDINGS_MAX 64
 
 enum action { RUN, CHECK_CONFIG, PRINT_CONFIG, PRINT_SCHEMA, LIST_STAGES, HELP_STAGE, VERSION, HELP };
 
@@ -164,8 +163,8 @@ print_json(json_t *json)
 static int
 print_config(const struct pv_config *config)
 {
-	struct pv_binding bindings[BINDINGS_MAX];
-	int n = pv_bind(config, bindings, BINDINGS_MAX);
+	struct pv_binding bindings[PV_BINDINGS_MAX];
+	int n = pv_bind(config, bindings, PV_BINDINGS_MAX);
 	json_t *json;
 
 	if (n < 0)

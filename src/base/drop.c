@@ -21,6 +21,9 @@ static struct pv_drop_reason reasons[PV_DROP_MAX] = {
 	[PV_DROP_NO_BUFFER] = { "no_buffer", "the packet pool is empty" },
 	[PV_DROP_BAD_HEADER] = { "bad_header", "the virtio-net header contradicts the frame, or asks for what was not "
 					       "negotiated" },
+	[PV_DROP_HOST_REFUSED] = { "host_refused",
+				   "the host kernel does not take the frame: its interface is down, for "
+				   "example" },
 };
 static uint16_t n_reasons = PV_DROP_CORE_COUNT;
 

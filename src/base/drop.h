@@ -23,6 +23,7 @@ enum {
 	PV_DROP_MAILBOX_FULL,	/* the worker that owns the egress queue does not keep up */
 	PV_DROP_NO_BUFFER,	/* the packet pool is empty */
 	PV_DROP_BAD_HEADER,	/* the virtio-net header contradicts the frame, or asks for what was not negotiated */
+	PV_DROP_HOST_REFUSED,	/* the host kernel does not take the frame: its interface is down, for example */
 	PV_DROP_CORE_COUNT
 };
 

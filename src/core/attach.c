@@ -15,7 +15,7 @@ const char *const pv_attach_kinds[] = { "qemu", "libvirt", "uml", "virtio-user",
 /* What the lines are made of. */
 struct facts {
 	const char *name;
-	const char *socket;
+	char socket[PATH_MAX + 128];
 	bool guest_listens; /* pktvirt is the client */
 	unsigned int queues;
 	char mac[18];
@@ -98,12 +98,11 @@ qemu_lines(const struct facts *facts)
 {
 	char queues[32] = "", device[64] = "", boot[3 * PATH_MAX];
 
-	if (facts->queues > 1) {
+	if (facts->queues > 1)
 		snprintf(queues, sizeof(queues), ",queues=%u", facts->queues);
-		snprintf(device, sizeof(device), ",mq=on,vectors=%u", 2 * facts->queues + 2);
-	} else if (!facts->kvm) {
-		snprintf(device, sizeof(device), ",vectors=0"); /* QEMU 7.2 under TCG crashes with MSI-X and vhost */
-	}
+	/* QEMU 7.2 under TCG crashes with MSI-X and vhost. */
+	snprintf(device, sizeof(device), "%s,vectors=%u", facts->queues > 1 ? ",mq=on" : "",
+		 facts->kvm ? 2 * facts->queues + 2 : 0);
 	if (has_image(facts, "qemu.initramfs") && has_image(facts, "qemu.vmlinuz"))
 		snprintf(boot, sizeof(boot),
 			 "-nodefaults -nographic -serial mon:stdio -no-reboot \\\n"
@@ -176,16 +175,19 @@ virtio_user_lines(const struct facts *facts)
 static bool
 gather(const struct pv_port *port, json_t *detail, struct facts *facts, char *error, size_t size)
 {
-	*facts = (struct facts){
-		.name = port->name,
-		.socket = json_string_value(json_object_get(detail, "socket")),
-		.queues = port->queues,
-	};
-	if (facts->socket == NULL) {
+	const char *socket = json_string_value(json_object_get(detail, "socket"));
+	char folder[PATH_MAX];
+
+	*facts = (struct facts){ .name = port->name, .queues = port->queues };
+	if (socket == NULL) {
 		snprintf(error, size, "port \"%s\" is of type %s; guests attach to ports of type vhost-user",
 			 port->name, port->type->name);
 		return false;
 	}
+	/* The lines are pasted elsewhere: a relative path would mean another place there. */
+	if (socket[0] == '/' || getcwd(folder, sizeof(folder)) == NULL)
+		folder[0] = '\0';
+	snprintf(facts->socket, sizeof(facts->socket), "%s%s%s", folder, folder[0] != '\0' ? "/" : "", socket);
 	facts->guest_listens = strcmp(json_string_value(json_object_get(detail, "mode")), "client") == 0;
 	choose_mac(port, facts->mac);
 	find_images(facts);

@@ -88,6 +88,21 @@ check_other_stages(const struct pv_config *config, const struct pv_stage *stage,
 	}
 }
 
+/* What a mechanism decides, and how, must exist: a plugin can be about anything. */
+static void
+check_mechanism(const struct pv_config_stage *listed, const char *path, struct pv_diag *diag)
+{
+	const struct pv_stage *stage = listed->stage;
+	const char *way;
+
+	if (stage->primitive == NULL || listed->options == NULL)
+		return;
+	way = stage->bind(listed->options);
+	if (pv_implementation_find(stage->primitive, way) == NULL)
+		pv_diag_add(diag, path, "\"%s\": wants the implementation \"%s\" of %s: there is none", stage->name,
+			    way, stage->primitive);
+}
+
 /* `options` is NULL for a stage that is listed by its name alone. */
 static void
 parse_stage_options(struct pv_config_stage *listed, json_t *options, const char *path, struct pv_diag *diag)
@@ -139,6 +154,7 @@ parse_stage(struct pv_config *config, json_t *json, struct pv_diag *diag)
 	} else {
 		check_other_stages(config, listed->stage, path, diag);
 		parse_stage_options(listed, options, path, diag);
+		check_mechanism(listed, path, diag);
 	}
 	config->n_stages++;
 }

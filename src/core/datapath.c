@@ -27,12 +27,33 @@ pv_now_s(void)
 	return (uint32_t)now.tv_sec;
 }
 
+uint16_t
+pv_packet_room(const struct pv_config *config)
+{
+	uint32_t room = RTE_MBUF_DEFAULT_DATAROOM;
+
+	for (size_t i = 0; i < config->n_ports; i++)
+		room = RTE_MAX(room, config->ports[i].mtu + PV_PORT_OVERHEAD + 1);
+	return (uint16_t)RTE_ALIGN(RTE_PKTMBUF_HEADROOM + room, RTE_CACHE_LINE_SIZE);
+}
+
 static void
 count_drop(const struct pv_port *port, uint16_t queue, uint16_t reason, uint64_t packets)
 {
 	const struct pv_datapath *datapath = port->framework;
 
 	datapath->workers[port->owner[queue]]->ports[port->id].drops[reason] += packets;
+}
+
+static void
+count_refused(const struct pv_port *port, uint16_t queue, uint64_t packets, uint64_t bytes)
+{
+	const struct pv_datapath *datapath = port->framework;
+	struct pv_port_counters *counters = &datapath->workers[port->owner[queue]]->ports[port->id];
+
+	counters->tx_packets -= packets;
+	counters->tx_bytes -= bytes;
+	counters->drops[PV_DROP_HOST_REFUSED] += packets;
 }
 
 static void
@@ -80,6 +101,7 @@ open_port(struct pv_datapath *datapath, const struct pv_config_port *config)
 	port->active_queues = 1;
 	port->limit.burst = 10;
 	port->count_drop = count_drop;
+	port->count_refused = count_refused;
 	port->set_up = set_up;
 	port->framework = datapath;
 	result = port->type->open(port, config->options, &env);
@@ -326,7 +348,7 @@ make_tables(struct pv_datapath *datapath)
 		return bound;
 	datapath->n_bindings = (size_t)bound;
 	datapath->pool = rte_pktmbuf_pool_create("pv_packets", settings->packets - 1, POOL_CACHE, 0,
-						 RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+						 pv_packet_room(datapath->config), SOCKET_ID_ANY);
 	datapath->fdb =
 		pv_fdb_new(settings->fdb_entries, settings->fdb_ageing_s, settings->fdb_port_limit, (uint16_t)n_ports);
 	datapath->ports = calloc(n_ports, sizeof(*datapath->ports));
@@ -356,17 +378,16 @@ pv_datapath_new(const struct pv_config *config)
 	datapath->config = config;
 	datapath->idle_cycles_before_sleep = idle_cycles_before_sleep(&config->settings);
 	result = make_tables(datapath);
-	if (result != 0) {
-		pv_error("memory", "%s: %u packets and a table of %u addresses do not fit: lower \"packets\"",
-			 strerror(-result), config->settings.packets, config->settings.fdb_entries);
-	} else {
+	if (result == -ENOMEM)
+		pv_error("memory", "%u packets and a table of %u addresses do not fit: lower \"packets\"",
+			 config->settings.packets, config->settings.fdb_entries);
+	if (result == 0)
 		result = open_ports(datapath);
-		place_queues(datapath);
-		if (result == 0) {
-			result = build_workers(datapath);
-			if (result == -ENOMEM)
-				pv_error("memory", "not enough for the workers");
-		}
+	place_queues(datapath);
+	if (result == 0) {
+		result = build_workers(datapath);
+		if (result == -ENOMEM)
+			pv_error("memory", "not enough for the workers");
 	}
 	if (result != 0) {
 		pv_datapath_free(datapath);

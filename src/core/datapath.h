@@ -9,8 +9,6 @@
 
 #include "core/worker.h"
 
-#define PV_BINDINGS_MAX 16
-
 struct pv_datapath {
 	const struct pv_config *config;
 	struct rte_mempool *pool;
@@ -38,6 +36,12 @@ int pv_datapath_start(struct pv_datapath *datapath);
 
 /* Stops the workers, closes the ports and frees everything. NULL is fine. */
 void pv_datapath_free(struct pv_datapath *datapath);
+
+/*
+ * Bytes of a packet buffer, headroom included: a frame of the largest MTU fits one, and a longer one can be told from
+ * it.
+ */
+uint16_t pv_packet_room(const struct pv_config *config);
 
 /* The lcore that runs worker i, and the main one; how EAL's arguments number them. */
 static inline unsigned int

@@ -21,6 +21,7 @@
 struct arguments {
 	char *text[ARGUMENTS_MAX + 1];
 	int count;
+	bool overflow;
 };
 
 __attribute__((format(printf, 2, 3))) static void
@@ -29,7 +30,9 @@ add(struct arguments *arguments, const char *fmt, ...)
 	va_list list;
 
 	va_start(list, fmt);
-	if (arguments->count < ARGUMENTS_MAX && vasprintf(&arguments->text[arguments->count], fmt, list) >= 0)
+	if (arguments->count == ARGUMENTS_MAX || vasprintf(&arguments->text[arguments->count], fmt, list) < 0)
+		arguments->overflow = true;
+	else
 		arguments->count++;
 	va_end(list);
 }
@@ -38,7 +41,7 @@ add(struct arguments *arguments, const char *fmt, ...)
 static size_t
 memory_needed_mb(const struct pv_config *config)
 {
-	size_t packet = RTE_MBUF_DEFAULT_BUF_SIZE + sizeof(struct rte_mbuf) + 2 * RTE_CACHE_LINE_SIZE;
+	size_t packet = pv_packet_room(config) + sizeof(struct rte_mbuf) + 2 * RTE_CACHE_LINE_SIZE;
 	size_t per_port = config->n_workers * sizeof(struct pv_port_counters) + 4096;
 
 	return OTHER_MEMORY_MB + (config->settings.packets * packet + config->n_ports * per_port) / (1 << 20);
@@ -148,7 +151,9 @@ write_library_log(void *cookie, const char *text, size_t size)
 
 	if (level < (int)RTE_LOG_EMERG || level > (int)RTE_LOG_DEBUG)
 		level = (int)RTE_LOG_INFO;
-	if (length > 0)
+	if (length > 0 && pv_log_get_level() == PV_LOG_DEBUG)
+		pv_log(levels[level], "dpdk", "%.*s", length, text);
+	else if (length > 0)
 		pv_log_limited(&limit, levels[level], "dpdk", "%.*s", length, text);
 	return (ssize_t)size;
 }
@@ -195,9 +200,14 @@ pv_eal_start(const struct pv_config *config, char *const *extra, int n_extra)
 	add_log_level(&arguments);
 	for (int i = 0; i < n_extra; i++)
 		add(&arguments, "%s", extra[i]);
+	if (arguments.overflow) {
+		pv_error("eal", "too many arguments after --: expected fewer than %d", ARGUMENTS_MAX);
+		return -E2BIG;
+	}
 	raise_locked_memory_limit();
 	take_library_log();
-	/* Telemetry removes its socket when the process exits, in a handler that is registered later and so runs before. */
+	/* Telemetry removes its socket when the process exits, in a handler that is registered later and so runs
+	 * before. */
 	atexit(remove_runtime_directory);
 	if (rte_eal_init(arguments.count, arguments.text) < 0) {
 		pv_error("eal", "DPDK does not start: %s", rte_strerror(rte_errno));

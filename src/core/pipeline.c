@@ -43,6 +43,12 @@ pv_packet_egress(const struct rte_mbuf *packet)
 }
 
 void
+pv_packet_set_egress(struct rte_mbuf *packet, uint16_t port)
+{
+	*egress_of(packet) = port;
+}
+
+void
 pv_stage_drop(struct pv_run *run, struct rte_mbuf *packet, uint16_t reason)
 {
 	bool egress = (PV_HOOK_BIT(run->hook) & PV_HOOKS_EGRESS) != 0;
@@ -154,14 +160,16 @@ to_egress_stages(struct pv_worker *worker, struct rte_mbuf *packet, const struct
 		pv_collect_for_sending(worker, packet, port->id);
 		return;
 	}
+	*egress_of(packet) = port->id;
 	if (unlikely(pv_fan_is_full(&worker->egress, port->id)))
 		run_egress_vector(worker, port->id, worker->egress.vector[port->id]);
 	pv_fan_add(&worker->egress, port->id, packet);
 }
 
 static void
-to_owner(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t owner)
+to_owner(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to, uint16_t owner)
 {
+	*egress_of(packet) = to;
 	worker->counters.handed_over++;
 	if (unlikely(pv_fan_is_full(&worker->hand, owner)))
 		hand_vector(worker, owner, worker->hand.vector[owner]);
@@ -182,11 +190,10 @@ pv_deliver(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to)
 		pv_drop(worker, to, PV_DROP_EXCEEDS_MTU, packet);
 		return;
 	}
-	*egress_of(packet) = to;
 	if (likely(owns_an_active_queue(&worker->route[to], active)))
 		to_egress_stages(worker, packet, port);
 	else
-		to_owner(worker, packet, port->owner[worker->id % active]);
+		to_owner(worker, packet, to, port->owner[worker->id % active]);
 }
 
 void

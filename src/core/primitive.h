@@ -19,6 +19,8 @@ enum pv_baseline { PV_BASELINE_NONE, PV_BASELINE_UML, PV_BASELINE_XEN, PV_BASELI
 /* "none", "uml", "xen", NULL: for option tables. */
 extern const char *const pv_baseline_names[];
 
+#define PV_BINDINGS_MAX 16 /* primitives there can be */
+
 struct pv_implementation {
 	const char *primitive; /* "host-io" */
 	const char *name;      /* "per-packet" */

@@ -92,9 +92,10 @@ void pv_stage_drop(struct pv_run *run, struct rte_mbuf *packet, uint16_t reason)
 
 /*
  * The port that a packet came from (its id is in mbuf->port at every hook) and, at the egress hooks, the one it goes
- * to.
+ * to. A stage that makes packets sets both; rte_pktmbuf_copy() takes them over.
  */
 uint16_t pv_packet_egress(const struct rte_mbuf *packet);
+void pv_packet_set_egress(struct rte_mbuf *packet, uint16_t port);
 
 struct pv_implementation;
 

@@ -127,6 +127,6 @@ pv_switch_burst(struct pv_worker *worker, struct rte_mbuf **packets, uint16_t co
 			forward(worker, &memory, packets[i]);
 	section->calls++;
 	section->packets += count;
-	/* A vector that fills up is sent from in here: that is not the switch's time. */
+	/* A vector that fills up is sent from in here: sending is not the switch's time. */
 	section->cycles += rte_rdtsc() - *transmit_cycles - start;
 }

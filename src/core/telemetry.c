@@ -11,6 +11,31 @@
 
 #include "core/report.h"
 
+/*
+ * What telemetry of this DPDK can carry: 16 KiB of text, beyond which an object inside of the answer vanishes, and 256
+ * members of an object. A list that would not fit is answered with the names of its elements, which can be asked for
+ * one by one: /pktvirt/ports,vm0.
+ */
+#define ANSWER_BYTES_MAX (12 * 1024)
+
+struct endpoint {
+	const char *path;
+	json_t *(*report)(const struct pv_datapath *datapath);
+	const char *list; /* the member that may be long, or NULL */
+	const char *help;
+};
+
+static const struct endpoint endpoints[] = {
+	{ "/pktvirt/ports", pv_report_ports, "ports",
+	  "Counters, drops and state of the ports. Parameters: a port's name" },
+	{ "/pktvirt/stages", pv_report_stages, "stages",
+	  "Calls, packets and cycles of the stages. Parameters: a stage's name" },
+	{ "/pktvirt/workers", pv_report_workers, "workers",
+	  "Load and queues of the workers. Parameters: a worker's number" },
+	{ "/pktvirt/fdb", pv_report_fdb, "addresses", "The switching table. Parameters: an address" },
+	{ "/pktvirt/config", pv_report_config, NULL, "The effective configuration. Takes no parameters" },
+};
+
 /* Telemetry has a thread of its own: the data path may go only while it does not look. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const struct pv_datapath *shown;
@@ -33,6 +58,7 @@ add_container(struct rte_tel_data *data, const char *name, json_t *value)
 {
 	struct rte_tel_data *container = container_of_json(value);
 
+	/* Freeing it does not free what is in it, so nothing is put into a full one: see fill_list(). */
 	if (container != NULL && rte_tel_data_add_dict_container(data, name, container, 0) != 0)
 		rte_tel_data_free(container);
 }
@@ -116,7 +142,8 @@ fill_list(struct rte_tel_data *data, json_t *array)
 
 	rte_tel_data_start_dict(data);
 	json_array_foreach(array, index, value)
-		add_member(data, key_of(value, index, place), value);
+		if (index < RTE_TEL_MAX_DICT_ENTRIES)
+			add_member(data, key_of(value, index, place), value);
 }
 
 static struct rte_tel_data *
@@ -135,72 +162,84 @@ container_of_json(json_t *value)
 	return data;
 }
 
-static int
-answer(json_t *(*report)(const struct pv_datapath *), struct rte_tel_data *data)
+/* The element of a list that is called `name`, as an object of its own; NULL when there is none. */
+static json_t *
+find_element(json_t *list, const char *name)
 {
+	char place[24];
+	size_t index;
+	json_t *value;
+
+	json_array_foreach(list, index, value)
+		if (strcmp(key_of(value, index, place), name) == 0)
+			return json_incref(value);
+	return NULL;
+}
+
+static json_t *
+names_of(json_t *list)
+{
+	json_t *names = json_array();
+	char place[24];
+	size_t index;
+	json_t *value;
+
+	json_array_foreach(list, index, value)
+		json_array_append_new(names, json_string(key_of(value, index, place)));
+	return names;
+}
+
+/* What is asked for, of a whole report that it takes over; NULL when there is no such element. */
+static json_t *
+narrow(const struct endpoint *endpoint, const char *name, json_t *report)
+{
+	json_t *list = endpoint->list != NULL ? json_object_get(report, endpoint->list) : NULL;
+	json_t *element = NULL;
+
+	if (list != NULL && name != NULL && name[0] != '\0') {
+		element = find_element(list, name);
+		json_decref(report);
+		return element;
+	}
+	if (list != NULL && json_dumpb(report, NULL, 0, JSON_COMPACT) > ANSWER_BYTES_MAX)
+		json_object_set_new(report, endpoint->list, names_of(list));
+	return report;
+}
+
+static const struct endpoint *
+find_endpoint(const char *path)
+{
+	for (size_t i = 0; i < RTE_DIM(endpoints); i++)
+		if (strcmp(endpoints[i].path, path) == 0)
+			return &endpoints[i];
+	return NULL;
+}
+
+static int
+answer(const char *path, const char *parameters, struct rte_tel_data *data)
+{
+	const struct endpoint *endpoint = find_endpoint(path);
 	json_t *object = NULL;
 
 	pthread_mutex_lock(&lock);
-	if (shown != NULL)
-		object = report(shown);
+	if (shown != NULL && endpoint != NULL)
+		object = narrow(endpoint, parameters, endpoint->report(shown));
 	pthread_mutex_unlock(&lock);
 	if (object == NULL)
-		return -ENODEV;
+		return -ENOENT;
 	fill_object(data, object);
 	json_decref(object);
 	return 0;
 }
 
-static int
-show_ports(const char *command, const char *parameters, struct rte_tel_data *data)
-{
-	return answer(pv_report_ports, data);
-}
-
-static int
-show_stages(const char *command, const char *parameters, struct rte_tel_data *data)
-{
-	return answer(pv_report_stages, data);
-}
-
-static int
-show_workers(const char *command, const char *parameters, struct rte_tel_data *data)
-{
-	return answer(pv_report_workers, data);
-}
-
-static int
-show_fdb(const char *command, const char *parameters, struct rte_tel_data *data)
-{
-	return answer(pv_report_fdb, data);
-}
-
-static int
-show_config(const char *command, const char *parameters, struct rte_tel_data *data)
-{
-	return answer(pv_report_config, data);
-}
-
 int
 pv_telemetry_start(const struct pv_datapath *datapath)
 {
-	static const struct {
-		const char *path;
-		telemetry_cb show;
-		const char *help;
-	} endpoints[] = {
-		{ "/pktvirt/ports", show_ports, "Counters, drops and state of each port. Takes no parameters" },
-		{ "/pktvirt/stages", show_stages, "Calls, packets and cycles of each stage. Takes no parameters" },
-		{ "/pktvirt/workers", show_workers, "Load and queues of each worker. Takes no parameters" },
-		{ "/pktvirt/fdb", show_fdb, "The switching table. Takes no parameters" },
-		{ "/pktvirt/config", show_config, "The effective configuration. Takes no parameters" },
-	};
-
 	pthread_mutex_lock(&lock);
 	shown = datapath;
 	pthread_mutex_unlock(&lock);
 	for (size_t i = 0; i < RTE_DIM(endpoints); i++)
-		if (rte_telemetry_register_cmd(endpoints[i].path, endpoints[i].show, endpoints[i].help) != 0)
+		if (rte_telemetry_register_cmd(endpoints[i].path, answer, endpoints[i].help) != 0)
 			return -EINVAL;
 	return 0;
 }

@@ -129,22 +129,40 @@ single_read(struct pv_host_channel *channel, struct rte_mbuf **packets, uint16_t
 	return n;
 }
 
+static void
+count_refused(struct pv_host_io_counters *counters, const struct rte_mbuf *packet)
+{
+	counters->refused++;
+	counters->refused_bytes += packet->pkt_len;
+}
+
+/* False when the kernel has no room now. */
+static bool
+single_write_one(struct single *single, const struct rte_mbuf *packet)
+{
+	struct iovec pieces[SEGMENTS_MAX + 1];
+	unsigned int n_pieces = gather(packet, single->header, pieces);
+
+	if (n_pieces > 0) {
+		single->counters.calls++;
+		if (writev(single->fd, pieces, (int)n_pieces) >= 0) {
+			single->counters.frames++;
+			return true;
+		}
+		if (errno == EAGAIN)
+			return false;
+	}
+	count_refused(&single->counters, packet);
+	return true;
+}
+
 static uint16_t
 single_write(struct pv_host_channel *channel, struct rte_mbuf **packets, uint16_t count)
 {
-	struct single *single = (struct single *)channel;
-	struct iovec pieces[SEGMENTS_MAX + 1];
-	uint16_t n;
+	uint16_t n = 0;
 
-	for (n = 0; n < count; n++) {
-		unsigned int n_pieces = gather(packets[n], single->header, pieces);
-		ssize_t bytes = n_pieces > 0 ? writev(single->fd, pieces, (int)n_pieces) : -1;
-
-		single->counters.calls++;
-		if (bytes < 0)
-			break;
-		single->counters.frames++;
-	}
+	while (n < count && single_write_one((struct single *)channel, packets[n]))
+		n++;
 	rte_pktmbuf_free_bulk(packets, n);
 	return n;
 }
@@ -261,6 +279,10 @@ reap_writes(struct batched *batched)
 		for (unsigned int i = 0; i < n; i++) {
 			uint16_t slot = (uint16_t)io_uring_cqe_get_data64(cqes[i]);
 
+			if (unlikely(cqes[i]->res < 0))
+				count_refused(&batched->counters, batched->write[slot]);
+			else
+				batched->counters.frames++;
 			rte_pktmbuf_free(batched->write[slot]);
 			batched->write[slot] = NULL;
 			batched->writing--;
@@ -270,7 +292,7 @@ reap_writes(struct batched *batched)
 	}
 }
 
-static bool
+static void
 prepare_write(struct batched *batched, struct rte_mbuf *packet)
 {
 	uint16_t slot = batched->free_writes[batched->slots - batched->writing - 1];
@@ -278,28 +300,29 @@ prepare_write(struct batched *batched, struct rte_mbuf *packet)
 	unsigned int n_pieces = gather(packet, batched->header, pieces);
 	struct io_uring_sqe *sqe;
 
-	if (n_pieces == 0)
-		return false;
+	if (n_pieces == 0) {
+		count_refused(&batched->counters, packet);
+		rte_pktmbuf_free(packet);
+		return;
+	}
 	sqe = io_uring_get_sqe(&batched->writes);
 	io_uring_prep_writev(sqe, batched->fd, pieces, n_pieces, 0);
 	io_uring_sqe_set_data64(sqe, slot);
 	batched->write[slot] = packet;
 	batched->writing++;
-	return true;
 }
 
 static uint16_t
 batched_write(struct pv_host_channel *channel, struct rte_mbuf **packets, uint16_t count)
 {
 	struct batched *batched = (struct batched *)channel;
-	uint16_t n = 0;
+	uint16_t before = batched->writing, n = 0;
 
-	while (n < count && batched->writing < batched->slots && prepare_write(batched, packets[n]))
-		n++;
-	if (n > 0)
+	while (n < count && batched->writing < batched->slots)
+		prepare_write(batched, packets[n++]);
+	if (batched->writing > before)
 		submit(batched, &batched->writes);
 	reap_writes(batched);
-	batched->counters.frames += n;
 	return n;
 }
 

@@ -49,7 +49,25 @@ ethdev_tx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets,
 	return rte_eth_tx_burst(ethdev->device, queue, packets, count);
 }
 
+/* For a driver that sends the first segment only. A chain that does not fit one buffer is dropped here. */
+static uint16_t
+ethdev_tx_linear_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+{
+	uint16_t taken = 0, sent = 0;
+
+	while (taken < count && rte_pktmbuf_linearize(packets[taken]) == 0)
+		taken++;
+	if (taken > 0)
+		sent = ethdev_tx_burst(port, queue, packets, taken);
+	if (sent < taken || taken == count)
+		return sent;
+	port->count_refused(port, queue, 1, packets[taken]->pkt_len);
+	rte_pktmbuf_free(packets[taken]);
+	return sent + 1;
+}
+
 static const struct pv_port_ops ethdev_ops = { .rx_burst = ethdev_rx_burst, .tx_burst = ethdev_tx_burst };
+static const struct pv_port_ops linear_ops = { .rx_burst = ethdev_rx_burst, .tx_burst = ethdev_tx_linear_burst };
 
 /* Attaches the device. Returns its number, or -errno after saying why. */
 static int
@@ -60,8 +78,10 @@ attach(const struct pv_port *port, const char *devargs)
 	int result = rte_dev_probe(devargs);
 
 	if (result != 0) {
+		/* Drivers return -1 for anything, which is no error number then. */
 		pv_error(port->name, "devargs \"%s\": %s: expected a device and options that a DPDK driver accepts",
-			 devargs, rte_strerror(-result));
+			 devargs,
+			 result == -1 ? "refused by its driver, whose message is above" : rte_strerror(-result));
 		return result;
 	}
 	RTE_ETH_FOREACH_MATCHING_DEV(device, devargs, &iterator) {
@@ -91,7 +111,7 @@ set_up_queues(struct ethdev *ethdev, uint16_t queues)
 	return result;
 }
 
-/* Fewer queues than asked for when the device has fewer; sets port->queues. */
+/* Fewer queues than asked for when the device has fewer; sets port->queues and port->ops. */
 static int
 configure(struct pv_port *port, struct ethdev *ethdev, uint32_t queues)
 {
@@ -111,6 +131,8 @@ configure(struct pv_port *port, struct ethdev *ethdev, uint32_t queues)
 		conf.rx_adv_conf.rss_conf.rss_hf =
 			(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP) & info.flow_type_rss_offloads;
 	}
+	conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	port->ops = conf.txmode.offloads != 0 ? &ethdev_ops : &linear_ops;
 	return rte_eth_dev_configure(ethdev->device, port->queues, port->queues, &conf);
 }
 
@@ -175,7 +197,6 @@ ethdev_open(struct pv_port *port, const void *options, const struct pv_port_env 
 		rte_free(ethdev);
 		return result;
 	}
-	port->ops = &ethdev_ops;
 	port->priv = ethdev;
 	return 0;
 }

@@ -16,8 +16,9 @@
 
 /* Counted by the worker that owns the channel. */
 struct pv_host_io_counters {
-	uint64_t calls;	 /* system calls */
-	uint64_t frames; /* that were read and written */
+	uint64_t calls;			 /* system calls */
+	uint64_t frames;		 /* that were read and written */
+	uint64_t refused, refused_bytes; /* of frames that write took, and the kernel did not */
 };
 
 struct pv_host_channel;
@@ -33,7 +34,10 @@ struct pv_host_io {
 	struct pv_host_channel *(*open)(int fd, struct rte_mempool *pool, uint16_t header, uint16_t slots);
 	/* Reads up to `count` frames; never waits. */
 	uint16_t (*read)(struct pv_host_channel *channel, struct rte_mbuf **packets, uint16_t count);
-	/* Writes the first n frames and owns those; returns n. Never waits. */
+	/*
+	 * Writes the first n frames and owns those; returns n. Never waits. A frame that the kernel refuses for another
+	 * reason than being full is one of them, and counted as refused, maybe in a later call.
+	 */
 	uint16_t (*write)(struct pv_host_channel *channel, struct rte_mbuf **packets, uint16_t count);
 	void (*counters)(const struct pv_host_channel *channel, struct pv_host_io_counters *counters);
 	void (*close)(struct pv_host_channel *channel);

@@ -93,6 +93,11 @@ struct pv_port {
 	/* Set by the framework: counts drops that the type makes in rx_burst or tx_burst of a queue (PV_DROP_…). */
 	void (*count_drop)(const struct pv_port *port, uint16_t queue, uint16_t reason, uint64_t packets);
 	/*
+	 * Set by the framework: takes frames back that tx_burst of a queue took, and that the host kernel refused when
+	 * it got to them. They count as dropped then, not as sent. On the worker.
+	 */
+	void (*count_refused)(const struct pv_port *port, uint16_t queue, uint64_t packets, uint64_t bytes);
+	/*
 	 * Set by the framework: says that a guest or link came or went. When it returns from "went", no worker uses the
 	 * port and what was learned from it is forgotten. Not on a worker.
 	 */

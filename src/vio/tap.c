@@ -40,6 +40,7 @@ struct tap {
 	char interface[IFNAMSIZ];
 	const struct pv_host_io *io;
 	struct pv_host_channel *channel;
+	struct pv_host_io_counters last; /* as of the last transmission */
 };
 
 static bool
@@ -73,8 +74,14 @@ static uint16_t
 tap_tx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
 	struct tap *tap = port->priv;
+	struct pv_host_io_counters *last = &tap->last, now;
+	uint16_t taken = tap->io->write(tap->channel, packets, count);
 
-	return tap->io->write(tap->channel, packets, count);
+	tap->io->counters(tap->channel, &now);
+	if (unlikely(now.refused != last->refused))
+		port->count_refused(port, queue, now.refused - last->refused, now.refused_bytes - last->refused_bytes);
+	*last = now;
+	return taken;
 }
 
 static const struct pv_port_ops tap_ops = { .rx_burst = tap_rx_burst, .tx_burst = tap_tx_burst };

@@ -52,10 +52,22 @@ static const struct pv_stage coalesce = {
 	.hooks = PV_HOOKS_INGRESS,
 	.process = process,
 };
+static const char *
+bind_missing(const void *options)
+{
+	return "missing";
+}
+
+static const struct pv_implementation plain_way = {
+	.primitive = "test-primitive", .name = "plain", .summary = "for the test", .plain = true
+};
+PV_IMPLEMENTATION(plain_way)
+static const struct pv_stage astray = { .name = "test-astray", .primitive = "test-primitive", .bind = bind_missing };
 static const struct pv_stage walk = { .name = "test-walk", .primitive = "test-primitive", .bind = bind_plain };
 static const struct pv_stage cache = { .name = "test-cache", .primitive = "test-primitive", .bind = bind_plain };
 PV_STAGE(coalesce)
 PV_STAGE(walk)
+PV_STAGE(astray)
 PV_STAGE(cache)
 
 static char scratch[] = "/tmp/pktvirt-config-XXXXXX";
@@ -491,6 +503,14 @@ a_stage_is_listed_once(void **state)
 }
 
 static void
+a_mechanism_binds_what_there_is(void **state)
+{
+	assert_mistakes("{ " PORTS ", \"stages\": [ \"test-astray\" ] }",
+			"a.json:1: stages[0]: \"test-astray\": wants the implementation \"missing\" of test-primitive: "
+			"there is none\n");
+}
+
+static void
 one_stage_decides_a_primitive(void **state)
 {
 	assert_mistakes(
@@ -833,6 +853,7 @@ main(void)
 		cmocka_unit_test(an_unknown_stage_lists_those_there_are),
 		cmocka_unit_test(options_of_a_stage_are_checked),
 		cmocka_unit_test(a_stage_is_listed_once),
+		cmocka_unit_test(a_mechanism_binds_what_there_is),
 		cmocka_unit_test(one_stage_decides_a_primitive),
 		cmocka_unit_test(plugins_are_loaded_before_stages_are_looked_up),
 		cmocka_unit_test(plugins_are_paths_of_shared_objects),

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -171,13 +172,38 @@ a_chained_frame_is_written_whole(void **state)
 }
 
 static void
-a_frame_in_too_many_pieces_stays_the_callers(void **state)
+a_frame_in_too_many_pieces_is_refused_and_the_rest_goes_on(void **state)
 {
 	struct channel channel = open_channel(state);
-	struct rte_mbuf *packets[2] = { make_packet(1, 60, 1), make_packet(2, 20, 40) };
+	struct rte_mbuf *packets[3] = { make_packet(1, 60, 1), make_packet(2, 20, 40), make_packet(3, 60, 1) };
+	struct pv_host_io_counters counters;
+	uint8_t frame[HEADER + 2000];
 
-	assert_int_equal(channel.io->write(channel.channel, packets, 2), 1);
-	rte_pktmbuf_free(packets[1]);
+	assert_int_equal(channel.io->write(channel.channel, packets, 3), 3);
+	assert_int_equal(read(channel.other, frame, sizeof(frame)), HEADER + 60);
+	assert_int_equal(read(channel.other, frame, sizeof(frame)), HEADER + 60);
+	assert_int_equal(frame[HEADER], 3);
+	channel.io->counters(channel.channel, &counters);
+	assert_int_equal(counters.refused, 1);
+	assert_int_equal(counters.refused_bytes, 20 * 40);
+	close_channel(&channel);
+}
+
+static void
+frames_that_the_kernel_refuses_are_counted(void **state)
+{
+	struct channel channel = open_channel(state);
+	struct rte_mbuf *packets[4];
+	struct pv_host_io_counters counters;
+
+	shutdown(channel.other, SHUT_RD); /* now a write gives EPIPE */
+	for (uint8_t i = 0; i < 4; i++)
+		packets[i] = make_packet(i, 60, 1);
+	assert_int_equal(channel.io->write(channel.channel, packets, 4), 4);
+	channel.io->counters(channel.channel, &counters);
+	assert_int_equal(counters.refused, 4);
+	assert_int_equal(counters.refused_bytes, 4 * 60);
+	assert_int_equal(counters.frames, 0);
 	close_channel(&channel);
 }
 
@@ -244,11 +270,13 @@ main(void)
 		BOTH(a_read_shorter_than_the_header_is_no_frame),
 		BOTH(a_full_burst_is_written_in_order),
 		BOTH(a_chained_frame_is_written_whole),
-		BOTH(a_frame_in_too_many_pieces_stays_the_callers),
+		BOTH(a_frame_in_too_many_pieces_is_refused_and_the_rest_goes_on),
+		BOTH(frames_that_the_kernel_refuses_are_counted),
 		BOTH(what_the_kernel_does_not_take_is_not_lost),
 		BOTH(system_calls_are_counted),
 	};
 
+	signal(SIGPIPE, SIG_IGN); /* as the daemon has it */
 	testbed_start_eal();
 	pool = rte_pktmbuf_pool_create("test", 4095, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	assert_non_null(pool);
