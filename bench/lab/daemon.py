@@ -157,14 +157,14 @@ def control_socket(config):
 
 
 def ask(argv):
-    """Run one of our programs that prints JSON; returns it parsed. DaemonError if it fails or prints anything else."""
+    """Run one of our programs that prints JSON; returns it parsed. DaemonError, with its own words, if it fails."""
     command = " ".join(map(str, argv))
     try:
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=ASK_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         raise DaemonError(f"{command}: no answer after {ASK_TIMEOUT_S} s") from None
     if done.returncode:
-        raise DaemonError(f"{command}: status {done.returncode}: {(done.stderr or done.stdout).strip()}")
+        raise DaemonError((done.stderr or done.stdout).strip() or f"{command}: status {done.returncode}")
     try:
         return json.loads(done.stdout)
     except ValueError as error:

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Two User-mode Linux guests over the switch of eul.json: ping, 100 MiB each way, counters, table, telemetry."""
+
+from support import (
+    check,
+    check_equal,
+    check_ping,
+    addresses,
+    daemon,
+    is_conserved,
+    ports,
+    run,
+    running,
+    say,
+    shipped_config,
+    telemetry,
+    transfer,
+    uml,
+    vhost,
+    wait_until,
+    workspace,
+)
+
+MIB = 100
+ENDPOINTS = {
+    "/pktvirt/ports": "ports",
+    "/pktvirt/stages": "stages",
+    "/pktvirt/workers": "workers",
+    "/pktvirt/fdb": "addresses",
+    "/pktvirt/config": "config",
+}
+
+
+def guests_reach_each_other(vm0, vm1):
+    check_ping(vm0, "10.77.0.2")
+    check_ping(vm1, "10.77.0.1")
+
+
+def data_arrives_as_it_was_sent(vm0, vm1):
+    transfer(vm0, vm1, "10.77.0.2", MIB)
+    transfer(vm1, vm0, "10.77.0.1", MIB)
+
+
+def counters_show_the_traffic(switch):
+    wait_until("every frame is accounted for", lambda: is_conserved(switch))
+    shown = ports(switch)
+    for name in ("vm0", "vm1"):
+        port = shown[name]
+        check_equal((port["type"], port["role"], port["state"]), ("vhost-user", "guest", "up"), f"{name} is a guest")
+        check_equal(port["detail"]["frontend"], "uml", f"{name} is known to be User-mode Linux")
+        check(port["rx"]["bytes"] > MIB << 20, f"{name} has sent more than {MIB} MiB", port["rx"])
+        check(port["tx"]["bytes"] > MIB << 20, f"{name} was sent more than {MIB} MiB", port["tx"])
+        check(port["rx"]["packets"] * 1522 >= port["rx"]["bytes"], f"{name} has sent frames of at most 1522 bytes")
+    worker = switch.ctl("show", "workers")["workers"][0]
+    received = sum(port["rx"]["packets"] for port in ports(switch).values())
+    check(worker["packets"] >= received > 0, "the worker has counted them too", worker)
+
+
+def table_has_both_addresses(switch, vm0, vm1):
+    learned = addresses(switch)
+    check_equal((learned.get(vm0.mac), learned.get(vm1.mac)), ("vm0", "vm1"), "each address is learned at its port")
+
+
+def mechanisms_are_those_of_the_configuration(switch):
+    shown = switch.ctl("show", "stages")
+    bound = {one["primitive"]: (one["implementation"], one["why"]) for one in shown["primitives"]}
+    check_equal(bound["host-io"], ("per-burst", "stage batched-syscalls"), "the stage has bound its mechanism")
+    check("switch" in [stage["name"] for stage in shown["stages"]], "the framework's own parts are among the stages")
+
+
+def telemetry_answers(switch):
+    name = switch.ctl("show", "config")["config"]["name"]
+    check(set(ENDPOINTS) <= set(telemetry(name, "/")), "telemetry lists the endpoints of pktvirt")
+    for endpoint, key in ENDPOINTS.items():
+        answer = telemetry(name, endpoint)
+        check(isinstance(answer, dict) and answer.get(key), f"telemetry answers {endpoint}", answer)
+    told = {port: shown["rx"]["packets"] for port, shown in telemetry(name, "/pktvirt/ports")["ports"].items()}
+    check(set(told) == {"vm0", "vm1"} and all(told.values()), "telemetry tells the counters of both ports", told)
+    config = telemetry(name, "/pktvirt/config")["config"]
+    check_equal(config["baseline"], "uml", "telemetry tells the configuration")
+
+
+def main():
+    with workspace() as directory:
+        config = shipped_config("eul.json", vhost("vm0", directory), vhost("vm1", directory))
+        with daemon(config) as switch, running(uml("vm0", directory, 1), uml("vm1", directory, 2)) as (vm0, vm1):
+            say("traffic")
+            guests_reach_each_other(vm0, vm1)
+            data_arrives_as_it_was_sent(vm0, vm1)
+            say("what is told about it")
+            counters_show_the_traffic(switch)
+            table_has_both_addresses(switch, vm0, vm1)
+            mechanisms_are_those_of_the_configuration(switch)
+            telemetry_answers(switch)
+
+
+if __name__ == "__main__":
+    run(main)
