@@ -31,8 +31,12 @@ class Namespace:
 
     def __enter__(self):
         self._ticket = janitor.add(run_quietly, "ip", "netns", "del", self.name)
-        host("ip", "netns", "add", self.name)
-        self.run("ip link set lo up")
+        try:
+            host("ip", "netns", "add", self.name)
+            self.run("ip link set lo up")
+        except NetnsError:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
@@ -66,11 +70,15 @@ class Namespace:
     def run(self, command, timeout=30, check=True, input=None):
         """Run a command (string for sh, or list) inside; returns subprocess.CompletedProcess with text output."""
         argv = ["sh", "-c", command] if isinstance(command, str) else list(command)
-        return host("ip", "netns", "exec", self.name, *argv, timeout=timeout, check=check, input=input)
+        return host(*self._inside(), *argv, timeout=timeout, check=check, input=input)
 
     def spawn(self, command, **options):
         """Start a long-running command (list) inside; returns its Child."""
-        return Child(["ip", "netns", "exec", self.name, *command], **options)
+        return Child([*self._inside(), *command], **options)
+
+    def _inside(self):
+        """What a command is prefixed with. Not "ip netns exec": it mounts, which not every container lets it."""
+        return ["nsenter", f"--net=/run/netns/{self.name}"]
 
 
 def host(*argv, timeout=30, check=True, input=None):
