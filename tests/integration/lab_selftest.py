@@ -152,8 +152,7 @@ def talk_to_console(argv, farewell, greeting="This is guest"):
         os.execvp(argv[0], list(map(str, argv)))
     end = os.pidfd_open(pid)
     try:
-        read_until(terminal, greeting)
-        read_until(terminal, "# ")
+        read_until(terminal, greeting, "# ")
         os.write(terminal, b"echo $((6 * 7))-answer\n")
         read_until(terminal, "42-answer")
         os.write(terminal, farewell.encode() + b"\n")
@@ -175,13 +174,15 @@ def children(pid):
     return list(map(int, output.stdout.split()))
 
 
-def read_until(terminal, text, timeout=60):
-    """Read a terminal until the text appears."""
+def read_until(terminal, *texts, timeout=60):
+    """Read a terminal until the texts have appeared, in this order; one read may bring several."""
     seen, deadline = "", time.monotonic() + timeout
-    while text not in seen:
-        ready, _, _ = select.select([terminal], [], [], max(0, deadline - time.monotonic()))
-        expect(ready, f"the console shows {text!r}; it shows: {seen[-500:]}")
-        seen += os.read(terminal, 4096).decode(errors="replace")
+    for text in texts:
+        while text not in seen:
+            ready, _, _ = select.select([terminal], [], [], max(0, deadline - time.monotonic()))
+            expect(ready, f"the console shows {text!r}; it shows: {seen[-500:]}")
+            seen += os.read(terminal, 4096).decode(errors="replace")
+        seen = seen.partition(text)[2]
 
 
 def drain_until(end, terminal, timeout=20):
