@@ -14,6 +14,8 @@
 #include "vio/port_types.h"
 
 #define DESCRIPTORS 512
+#define FOREIGN_MAX 65536 /* frames of other interfaces that are looked for when a device starts */
+#define FOREIGN_BURST 32
 
 struct ethdev_options {
 	char *devargs;
@@ -201,6 +203,30 @@ ethdev_open(struct pv_port *port, const void *options, const struct pv_port_env 
 	return 0;
 }
 
+/*
+ * A packet socket receives from every interface of the host until it is bound to one, which net_af_packet does last:
+ * what its ring holds then is not for us to forward.
+ */
+static void
+discard_foreign_frames(const struct ethdev *ethdev, uint16_t queues)
+{
+	struct rte_mbuf *packets[FOREIGN_BURST];
+	struct rte_eth_dev_info info;
+
+	if (rte_eth_dev_info_get(ethdev->device, &info) != 0 || strcmp(info.driver_name, "net_af_packet") != 0)
+		return;
+	for (uint16_t queue = 0; queue < queues; queue++) {
+		uint32_t discarded = 0;
+		uint16_t count;
+
+		do {
+			count = rte_eth_rx_burst(ethdev->device, queue, packets, FOREIGN_BURST);
+			rte_pktmbuf_free_bulk(packets, count);
+			discarded += count;
+		} while (count > 0 && discarded < FOREIGN_MAX);
+	}
+}
+
 static int
 ethdev_start(struct pv_port *port)
 {
@@ -211,6 +237,7 @@ ethdev_start(struct pv_port *port)
 		pv_error(port->name, "the device does not start: %s", rte_strerror(-result));
 		return result;
 	}
+	discard_foreign_frames(ethdev, port->queues);
 	port->active_queues = port->queues;
 	port->set_up(port, true);
 	return 0;

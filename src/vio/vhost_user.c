@@ -223,12 +223,10 @@ on_guest(int vid)
 	vhost->vid = vid;
 	vhost->attachments++;
 	vhost->port->set_up(vhost->port, true);
-	pv_log_limited(&vhost->events, PV_LOG_INFO, vhost->port->name,
-		       "guest attached: %s driver, %s ring%s, %u of %u queue pair%s",
+	pv_log_limited(&vhost->events, PV_LOG_INFO, vhost->port->name, "guest attached: %s driver, %s ring%s",
 		       (features & (1ULL << VIRTIO_F_VERSION_1)) != 0 ? "virtio 1" : "legacy",
 		       (features & (1ULL << VIRTIO_F_RING_PACKED)) != 0 ? "packed" : "split",
-		       (features & (1ULL << VIRTIO_NET_F_MRG_RXBUF)) != 0 ? ", mergeable buffers" : "",
-		       vhost->port->active_queues, vhost->port->queues, vhost->port->queues == 1 ? "" : "s");
+		       (features & (1ULL << VIRTIO_NET_F_MRG_RXBUF)) != 0 ? ", mergeable buffers" : "");
 	return 0;
 }
 

@@ -4,9 +4,12 @@
 
 import os
 import struct
+import sys
+from pathlib import Path
 
 from support import (
     Namespace,
+    Running,
     Skip,
     check_equal,
     config,
@@ -15,6 +18,8 @@ from support import (
     ethdev,
     frame,
     is_conserved,
+    ports,
+    quiet_veth,
     run,
     say,
     send_frames,
@@ -39,6 +44,13 @@ BAD = {
     "link_local": [frame("01:80:c2:00:00:00", STATION), frame("01:80:c2:00:00:0e", STATION)],
     "same_port": [frame(STATION, STATION)],
 }
+FLOOD = f"""
+import socket
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+    raw.bind(("eth0", 0))
+    while True:
+        raw.send(bytes.fromhex("{frame("ff:ff:ff:ff:ff:ff", STATION).hex()}"))
+"""
 # Kernels refuse to send a frame shorter than its header, so these come from a capture file.
 RUNTS = [b"\x02" * length for length in (1, 6, 13)]
 FROM_FILE = frame(STATIC, OTHER)
@@ -96,6 +108,24 @@ def too_long_for_one_port(wire, a):
     wire.send_good("wire0", a, "eth0", [frame(STATIC, STATION)])
 
 
+def frames_of_other_interfaces_stay_out(a, b):
+    """A packet socket hears every interface until it is bound to its own; the switch starts amid such a flood."""
+    host_ends = [quiet_veth(namespace) for namespace in (a, b)]
+    with Running(a, f"{sys.executable} -c '{FLOOD}'"):
+        transmitted = Path(f"/sys/class/net/{host_ends[0]}/statistics/rx_packets")
+        wait_until("another interface is flooded", lambda: int(transmitted.read_text()) > 1000)
+        for attempt in range(4):
+            with daemon(config(ethdev("wire0", f"net_af_packet0,iface={host_ends[1]}"))) as switch:
+                before = rounds(switch)
+                wait_until("the worker polls", lambda switch=switch, before=before: rounds(switch) > before + 100)
+                check_equal(ports(switch)["wire0"]["rx"]["packets"], 0, f"nothing of it came in, start {attempt + 1}")
+
+
+def rounds(switch):
+    """How often the worker has polled."""
+    return switch.ctl("show", "workers")["workers"][0]["rounds"]
+
+
 def capture_file(path, frames):
     """Writes a capture in the classic format (pcap-savefile(5))."""
     with open(path, "wb") as file:
@@ -129,6 +159,9 @@ def main():
             say("from a tap")
             from_a_tap(wire, a, interface)
             wait_until("every frame is accounted for", lambda: is_conserved(switch))
+    say("from another interface")
+    with Namespace("a") as a, Namespace("b") as b:
+        frames_of_other_interfaces_stay_out(a, b)
 
 
 if __name__ == "__main__":
