@@ -189,7 +189,9 @@ remove_runtime_directory(void)
 int
 pv_eal_start(const struct pv_config *config, char *const *extra, int n_extra)
 {
-	static struct arguments arguments; /* EAL keeps pointers into it */
+	/* EAL keeps pointers into the strings, and changes the order of what it is given. */
+	static struct arguments arguments;
+	static char *given[ARGUMENTS_MAX + 1];
 
 	add(&arguments, "pktvirt");
 	add_lcores(&arguments, config);
@@ -209,7 +211,8 @@ pv_eal_start(const struct pv_config *config, char *const *extra, int n_extra)
 	/* Telemetry removes its socket when the process exits, in a handler that is registered later and so runs
 	 * before. */
 	atexit(remove_runtime_directory);
-	if (rte_eal_init(arguments.count, arguments.text) < 0) {
+	memcpy(given, arguments.text, sizeof(given));
+	if (rte_eal_init(arguments.count, given) < 0) {
 		pv_error("eal", "DPDK does not start: %s", rte_strerror(rte_errno));
 		return -rte_errno;
 	}

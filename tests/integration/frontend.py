@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A vhost-user frontend in plain Python, which behaves well until a test makes it do something else.
+
+Frontend and guest are one here: it speaks the protocol ("Vhost-user Protocol", QEMU's documentation) and writes the
+split rings (virtio 1.2, 2.7) into memory that it shares. It has one queue pair, and needs no driver and no kernel.
+The switch polls the rings, so nobody is kicked. Stores become visible in their order, as x86 has it.
+"""
+
+import array
+import mmap
+import os
+import socket
+import struct
+
+GET_FEATURES = 1
+SET_FEATURES = 2
+SET_OWNER = 3
+SET_MEM_TABLE = 5
+SET_VRING_NUM = 8
+SET_VRING_ADDR = 9
+SET_VRING_BASE = 10
+GET_VRING_BASE = 11
+SET_VRING_KICK = 12
+SET_VRING_CALL = 13
+
+HEADER = struct.Struct("<III")  # request, flags, bytes that follow
+VERSION = 1
+NEED_REPLY = 1 << 3
+VIRTIO_F_VERSION_1 = 1 << 32
+
+NEXT, WRITE, INDIRECT = 1, 2, 4  # flags of a descriptor
+RING_SIZE = 256
+NET_HEADER = bytes(12)  # of virtio 1: nothing to say about the frame
+
+MIB = 1 << 20
+MEMORY_SIZE = 16 * MIB
+MEMORY_AT = 0x10000000  # where the memory is in the frontend's address space, as it tells; for the guest it is at 0
+BUFFER_SIZE = 4096
+SCRATCH = 3 * MIB  # here the memory begins that neither rings nor their buffers use
+TIMEOUT_S = 60
+
+
+class Ring:
+    """A split ring in shared memory; ring 0 is what the guest receives with, ring 1 what it transmits with."""
+
+    def __init__(self, memory, index):
+        self._bytes = memory
+        self._words = memory.cast("H")  # to load and store an index in one piece
+        self.index = index
+        self.descriptors = (1 + index) * 0x10000
+        self.available = self.descriptors + 0x4000
+        self.used = self.descriptors + 0x8000
+        self.buffers = (1 + index) * MIB
+        self.kick, self.call = os.eventfd(0), os.eventfd(0)
+        self.clear()
+
+    def clear(self):
+        """Make it a ring that nobody has used yet. Not while the other side works on it."""
+        self._bytes[self.descriptors : self.descriptors + 0x10000] = bytes(0x10000)
+        self.offered = 0  # descriptor chains, in all
+        self.taken = 0    # used elements that take_used() has returned, in all
+
+    def close(self):
+        """Let go of the memory and the descriptors of files."""
+        self._words.release()
+        os.close(self.kick)
+        os.close(self.call)
+
+    def buffer(self, number):
+        """Address of the buffer of a descriptor."""
+        return self.buffers + number * BUFFER_SIZE
+
+    def describe(self, number, address, length, flags=0, following=0):
+        """Write a descriptor."""
+        struct.pack_into("<QIHH", self._bytes, self.descriptors + 16 * number, address, length, flags, following)
+
+    def offer(self, head):
+        """Make the chain that begins with the descriptor `head` available."""
+        self.put_available(self.offered, head)
+        self.offered += 1
+        self.set_available_index(self.offered)
+
+    def put_available(self, slot, head):
+        """Write an entry of the available ring, without telling."""
+        self._words[self.available // 2 + 2 + slot % RING_SIZE] = head
+
+    def set_available_index(self, index):
+        """Tell how many chains were made available, in all."""
+        self._words[self.available // 2 + 1] = index & 0xFFFF
+
+    def used_index(self):
+        """How many chains the other side has used, in all, modulo 65536."""
+        return self._words[self.used // 2 + 1]
+
+    def take_used(self):
+        """The (descriptor, bytes written) of the chains that were used since the last call."""
+        elements = []
+        while self.taken & 0xFFFF != self.used_index():
+            elements.append(struct.unpack_from("<II", self._bytes, self.used + 4 + 8 * (self.taken % RING_SIZE)))
+            self.taken += 1
+        return elements
+
+
+class Frontend:
+    """A connection to the switch over the Unix socket `path`. Used with `with`, it is closed at the end.
+
+    connection   the socket, for messages that no frontend should send
+    memory       the guest's memory, by guest addresses
+    receiving, transmitting
+                 the rings
+    """
+
+    def __init__(self, path):
+        self.connection = socket.socket(socket.AF_UNIX)
+        self.connection.settimeout(TIMEOUT_S)
+        self.connection.connect(str(path))
+        self._file = os.memfd_create("guest")
+        os.ftruncate(self._file, MEMORY_SIZE)
+        self._map = mmap.mmap(self._file, MEMORY_SIZE)
+        self.memory = memoryview(self._map)
+        self.rings = self.receiving, self.transmitting = Ring(self.memory, 0), Ring(self.memory, 1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """End the connection, as a guest that ends."""
+        self.connection.close()
+        for ring in self.rings:
+            ring.close()
+        self.memory.release()
+        self._map.close()
+        os.close(self._file)
+
+    # Messages
+
+    def tell(self, request, payload=b"", files=(), flags=0):
+        """Send a message."""
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", files))] if files else []
+        self.connection.sendmsg([HEADER.pack(request, VERSION | flags, len(payload)) + payload], rights)
+
+    def ask(self, request, payload=b""):
+        """Send a message that has an answer; returns the answer's payload."""
+        self.tell(request, payload)
+        _, _, length = HEADER.unpack(self._read(HEADER.size))
+        return self._read(length)
+
+    def _read(self, length):
+        data = self.connection.recv(length, socket.MSG_WAITALL)
+        if len(data) < length:
+            raise ConnectionResetError("the switch has closed the connection")
+        return data
+
+    def attach(self):
+        """Do what a frontend does until its guest has a network; returns self. Afterwards the switch has seen all."""
+        self.tell(SET_OWNER)
+        self.ask(GET_FEATURES)
+        self.tell(SET_FEATURES, struct.pack("<Q", VIRTIO_F_VERSION_1))
+        regions = struct.pack("<IIQQQQ", 1, 0, 0, MEMORY_SIZE, MEMORY_AT, 0)
+        self.tell(SET_MEM_TABLE, regions, [self._file])
+        self.start_rings()
+        self.ask(GET_FEATURES)
+        return self
+
+    def start_rings(self):
+        """Start the rings from their beginning, the receiving one with all of its buffers."""
+        for ring in self.rings:
+            ring.clear()
+        for number in range(RING_SIZE):
+            self.receiving.describe(number, self.receiving.buffer(number), BUFFER_SIZE, WRITE)
+            self.receiving.offer(number)
+        for ring in self.rings:
+            places = (MEMORY_AT + place for place in (ring.descriptors, ring.used, ring.available))
+            self.tell(SET_VRING_NUM, struct.pack("<II", ring.index, RING_SIZE))
+            self.tell(SET_VRING_BASE, struct.pack("<II", ring.index, 0))
+            self.tell(SET_VRING_ADDR, struct.pack("<IIQQQQ", ring.index, 0, *places, 0))
+            self.tell(SET_VRING_KICK, struct.pack("<Q", ring.index), [ring.kick])
+            self.tell(SET_VRING_CALL, struct.pack("<Q", ring.index), [ring.call])
+
+    def stop_rings(self):
+        """Take the rings back from the switch."""
+        for ring in self.rings:
+            self.ask(GET_VRING_BASE, struct.pack("<II", ring.index, 0))
+
+    # Frames
+
+    def send(self, frames):
+        """Make frames available to the switch: at most RING_SIZE that it has not used."""
+        ring = self.transmitting
+        for frame in frames:
+            number = ring.offered % RING_SIZE
+            address, data = ring.buffer(number), NET_HEADER + frame
+            self.memory[address : address + len(data)] = data
+            ring.describe(number, address, len(data))
+            ring.offer(number)
+
+    def receive(self):
+        """The frames that have come since the last call; their buffers are offered again."""
+        frames = []
+        for number, length in self.receiving.take_used():
+            address = self.receiving.buffer(number)
+            frames.append(bytes(self.memory[address + len(NET_HEADER) : address + length]))
+            self.receiving.offer(number)
+        return frames
