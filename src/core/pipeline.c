@@ -308,7 +308,7 @@ send_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector)
 	struct pv_port *port = worker->datapath->ports[to];
 	const struct pv_route *route = &worker->route[to];
 	uint16_t active = port->active_queues, usable = 0, count = vector->count;
-	uint64_t start = rte_rdtsc();
+	uint64_t start = rte_rdtsc(), cycles;
 
 	while (usable < route->count && route->queues[usable] < active)
 		usable++;
@@ -317,9 +317,12 @@ send_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector)
 	else
 		send_spread(worker, port, route->queues, usable, vector->packets, count);
 	vector->count = 0;
+	cycles = rte_rdtsc() - start;
 	section->calls++;
 	section->packets += count;
-	section->cycles += rte_rdtsc() - start;
+	section->cycles += cycles;
+	worker->ports[to].tx_calls++;
+	worker->ports[to].tx_cycles += cycles;
 }
 
 static void

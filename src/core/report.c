@@ -45,9 +45,21 @@ sum_port(const struct pv_datapath *datapath, uint16_t port, struct pv_port_count
 		sum->rx_bytes += counters->rx_bytes;
 		sum->tx_packets += counters->tx_packets;
 		sum->tx_bytes += counters->tx_bytes;
+		sum->rx_calls += counters->rx_calls;
+		sum->tx_calls += counters->tx_calls;
+		sum->rx_cycles += counters->rx_cycles;
+		sum->tx_cycles += counters->tx_cycles;
 		for (uint16_t reason = 0; reason < pv_drop_count(); reason++)
 			sum->drops[reason] += counters->drops[reason];
 	}
+}
+
+static json_t *
+direction_json(uint64_t packets, uint64_t bytes, uint64_t calls, uint64_t cycles)
+{
+	return json_pack("{s:I, s:I, s:I, s:f, s:f}", "packets", (json_int_t)packets, "bytes", (json_int_t)bytes,
+			 "calls", (json_int_t)calls, "packets_per_call", ratio(packets, calls), "cycles_per_packet",
+			 ratio(cycles, packets));
 }
 
 static json_t *
@@ -60,12 +72,12 @@ port_json(const struct pv_datapath *datapath, const struct pv_port *port)
 	sum_port(datapath, port->id, &sum);
 	if (port->mac.set)
 		pv_mac_format(port->mac.bytes, mac);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:i, s:{s:i, s:i}, s:{s:I, s:I}, s:{s:I, s:I}, s:o, s:o}", "name",
-			 port->name, "type", port->type->name, "role", pv_role_names[port->role], "state",
-			 port->up ? "up" : "down", "mac", port->mac.set ? mac : NULL, "mtu", (int)port->mtu, "queues",
-			 "configured", port->queues, "active", port->up ? port->active_queues : 0, "rx", "packets",
-			 (json_int_t)sum.rx_packets, "bytes", (json_int_t)sum.rx_bytes, "tx", "packets",
-			 (json_int_t)sum.tx_packets, "bytes", (json_int_t)sum.tx_bytes, "drops",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:i, s:{s:i, s:i}, s:o, s:o, s:o, s:o}", "name", port->name,
+			 "type", port->type->name, "role", pv_role_names[port->role], "state", port->up ? "up" : "down",
+			 "mac", port->mac.set ? mac : NULL, "mtu", (int)port->mtu, "queues", "configured", port->queues,
+			 "active", port->up ? port->active_queues : 0, "rx",
+			 direction_json(sum.rx_packets, sum.rx_bytes, sum.rx_calls, sum.rx_cycles), "tx",
+			 direction_json(sum.tx_packets, sum.tx_bytes, sum.tx_calls, sum.tx_cycles), "drops",
 			 drops_json(sum.drops, 0, pv_drop_count()), "detail", detail);
 }
 

@@ -47,10 +47,22 @@ admit_burst(struct pv_worker *worker, const struct pv_port *port, struct rte_mbu
 	return kept;
 }
 
+static void
+count_received(struct pv_worker *worker, const struct pv_port *port, uint16_t count, uint64_t cycles)
+{
+	struct pv_section_counters *section = &worker->counters.section[PV_SECTION_RECEIVE];
+
+	section->calls++;
+	section->packets += count;
+	section->cycles += cycles;
+	worker->ports[port->id].rx_calls++;
+	worker->ports[port->id].rx_cycles += cycles;
+	worker->counters.bursts++;
+}
+
 static uint16_t
 poll_queue(struct pv_worker *worker, const struct pv_queue *queue)
 {
-	struct pv_section_counters *section = &worker->counters.section[PV_SECTION_RECEIVE];
 	struct rte_mbuf *packets[PV_BURST_MAX];
 	struct pv_port *port = queue->port;
 	uint16_t count, kept;
@@ -63,15 +75,12 @@ poll_queue(struct pv_worker *worker, const struct pv_queue *queue)
 	if (count == 0)
 		return 0;
 	kept = admit_burst(worker, port, packets, count);
-	section->calls++;
-	section->packets += count;
-	section->cycles += rte_rdtsc() - start;
+	count_received(worker, port, count, rte_rdtsc() - start);
 	if (kept > 0) {
 		pv_chain_run(worker, port->role == PV_ROLE_GUEST ? PV_HOOK_FROM_GUEST : PV_HOOK_FROM_WIRE, packets,
 			     kept);
 		pv_drain(worker);
 	}
-	worker->counters.bursts++;
 	return count;
 }
 

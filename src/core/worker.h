@@ -28,6 +28,8 @@ struct pv_datapath;
 
 struct pv_port_counters {
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
+	uint64_t rx_calls, tx_calls;   /* that moved a packet */
+	uint64_t rx_cycles, tx_cycles; /* in them */
 	uint64_t drops[PV_DROP_MAX];
 };
 

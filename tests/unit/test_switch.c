@@ -271,6 +271,8 @@ bytes_and_packets_are_counted_both_ways(void **state)
 	testbed_run(testbed, 1);
 	assert_int_equal(from->rx_packets, 1 + 4);
 	assert_int_equal(from->rx_bytes, 60 + 100 + 101 + 102 + 103);
+	assert_int_equal(from->rx_calls, 1 + 1);
+	assert_int_equal(to->tx_calls, 2 + 1);
 	assert_int_equal(to->tx_packets, 2 + 2);
 	assert_int_equal(to->tx_bytes, 2 * 60 + 100 + 101);
 	testbed_free(testbed);
