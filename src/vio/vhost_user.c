@@ -375,19 +375,19 @@ vhost_open(struct pv_port *port, const void *options, const struct pv_port_env *
 static int
 set_group_and_permissions(const struct pv_vhost *vhost)
 {
-	int fd = open(vhost->socket, O_PATH | O_NOFOLLOW | O_CLOEXEC), result = 0;
+	int result, fd = open(vhost->socket, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	char itself[64];
 	struct stat status;
+	bool done;
 
 	if (fd < 0)
 		return -errno;
 	snprintf(itself, sizeof(itself), "/proc/self/fd/%d", fd); /* chmod() has no form for O_PATH */
-	if (fstat(fd, &status) != 0 || fchownat(fd, "", (uid_t)-1, vhost->group, AT_EMPTY_PATH) != 0)
-		result = -errno;
-	else if (!S_ISSOCK(status.st_mode))
-		result = -ENOTSOCK;
-	else if (chmod(itself, (mode_t)vhost->permissions) != 0)
-		result = -errno;
+	errno = ENOTSOCK;
+	done = fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode) &&
+	       fchownat(fd, "", (uid_t)-1, vhost->group, AT_EMPTY_PATH) == 0 &&
+	       chmod(itself, (mode_t)vhost->permissions) == 0;
+	result = done ? 0 : -errno;
 	close(fd);
 	return result;
 }
