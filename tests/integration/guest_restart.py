@@ -40,7 +40,8 @@ def kill_in_mid_traffic(switch, victim, peer):
 
 def dead_guest_is_forgotten(switch, mac):
     wait_until("the port of the dead guest is down", lambda: ports(switch)["vm0"]["state"] == "down")
-    check(mac not in addresses(switch), "its address is forgotten")
+    # First the port goes down, then the workers let go of it, and then its addresses go.
+    wait_until("its address is forgotten", lambda: mac not in addresses(switch))
     check_equal([ports(switch)[name]["state"] for name in ("vm1", "vm2")], ["up", "up"], "the other ports are up")
 
 
