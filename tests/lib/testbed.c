@@ -108,6 +108,13 @@ static const struct pv_port_type fake_type = {
 	.close = fake_close,
 };
 
+/* EAL leaves it. */
+static void
+remove_runtime_directory(void)
+{
+	rmdir(rte_eal_get_runtime_dir());
+}
+
 void
 testbed_start_eal(void)
 {
@@ -125,6 +132,7 @@ testbed_start_eal(void)
 
 	snprintf(lcores, sizeof(lcores), "--lcores=0@(0-%ld)", sysconf(_SC_NPROCESSORS_CONF) - 1);
 	arguments[7] = strdup(lcores);
+	atexit(remove_runtime_directory);
 	assert_true(rte_eal_init(RTE_DIM(arguments), arguments) >= 0);
 }
 
