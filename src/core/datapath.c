@@ -83,7 +83,6 @@ open_port(struct pv_datapath *datapath, const struct pv_config_port *config)
 	const struct pv_port_env env = {
 		.pool = datapath->pool,
 		.host_io = bound_host_io(datapath),
-		.workers = (uint16_t)datapath->config->n_workers,
 	};
 	struct pv_port *port = rte_zmalloc(config->name, sizeof(*port), RTE_CACHE_LINE_SIZE);
 	int result;

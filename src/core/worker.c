@@ -187,7 +187,7 @@ pv_worker_main(void *argument)
 {
 	struct pv_worker *worker = argument;
 
-	prctl(PR_SET_TIMERSLACK, 1); /* a sleep of 50 us is otherwise one of 100 */
+	prctl(PR_SET_TIMERSLACK, 1); /* otherwise every sleep is 50 us longer */
 	worker->now_s = pv_now_s();
 	worker->next_second = rte_rdtsc() + rte_get_tsc_hz();
 	rte_rcu_qsbr_thread_online(worker->datapath->qsbr, worker->id);

@@ -35,7 +35,6 @@ struct pv_port;
 struct pv_port_env {
 	struct rte_mempool *pool;	  /* for received packets */
 	const struct pv_host_io *host_io; /* the bound way of crossing into the host */
-	uint16_t workers;
 };
 
 struct pv_port_type {
