@@ -24,6 +24,12 @@ static struct pv_drop_reason reasons[PV_DROP_MAX] = {
 	[PV_DROP_HOST_REFUSED] = { "host_refused",
 				   "the host kernel does not take the frame: its interface is down, for "
 				   "example" },
+	[PV_DROP_NEEDS_OFFLOAD] = { "needs_offload",
+				    "the receiving guest did not negotiate the offload that the frame needs" },
+	[PV_DROP_BAD_CHAIN] = { "bad_chain",
+				"a guest's descriptor chain that is no frame: too short for the header, or "
+				"with buffers of the wrong direction" },
+	[PV_DROP_SMALL_BUFFER] = { "small_buffer", "the receiving guest's buffers are smaller than the frame" },
 };
 static uint16_t n_reasons = PV_DROP_CORE_COUNT;
 
