@@ -9,6 +9,8 @@
 
 #include <stdint.h>
 
+#include "base/limits.h"
+
 enum {
 	PV_DROP_RUNT,		/* shorter than an Ethernet header */
 	PV_DROP_OVERSIZED,	/* longer than the ingress port's largest frame */
@@ -31,7 +33,6 @@ enum {
 };
 
 #define PV_DROP_MAX 64
-#define PV_PORTS_MAX 512 /* port ids, and so mbuf->port, are below this */
 
 struct pv_drop_reason {
 	const char *name; /* NULL ends a table */

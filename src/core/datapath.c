@@ -13,6 +13,7 @@
 #include <rte_mbuf.h>
 
 #include "core/pipeline.h"
+#include "vio/buffers.h"
 #include "vio/host_io.h"
 
 #define POOL_CACHE 256
@@ -41,19 +42,21 @@ static void
 count_drop(const struct pv_port *port, uint16_t queue, uint16_t reason, uint64_t packets)
 {
 	const struct pv_datapath *datapath = port->framework;
+	struct pv_port_counters *counters = &datapath->workers[port->owner[queue]]->ports[port->id];
 
-	datapath->workers[port->owner[queue]]->ports[port->id].drops[reason] += packets;
+	counters->rx_packets += packets;
+	counters->drops[reason] += packets;
 }
 
 static void
-count_refused(const struct pv_port *port, uint16_t queue, uint64_t packets, uint64_t bytes)
+count_refused(const struct pv_port *port, uint16_t queue, uint16_t reason, uint64_t packets, uint64_t bytes)
 {
 	const struct pv_datapath *datapath = port->framework;
 	struct pv_port_counters *counters = &datapath->workers[port->owner[queue]]->ports[port->id];
 
 	counters->tx_packets -= packets;
 	counters->tx_bytes -= bytes;
-	counters->drops[PV_DROP_HOST_REFUSED] += packets;
+	counters->drops[reason] += packets;
 }
 
 static void
@@ -68,13 +71,31 @@ set_up(struct pv_port *port, bool up)
 	pv_fdb_flush_port(datapath->fdb, port->id);
 }
 
-static const struct pv_host_io *
-bound_host_io(const struct pv_datapath *datapath)
+static void
+quiesce(const struct pv_port *port)
 {
-	for (size_t i = 0; i < datapath->n_bindings; i++)
-		if (strcmp(datapath->bindings[i].primitive, PV_PRIMITIVE_HOST_IO) == 0)
-			return datapath->bindings[i].implementation->ops;
-	return NULL;
+	const struct pv_datapath *datapath = port->framework;
+
+	rte_rcu_qsbr_synchronize(datapath->qsbr, RTE_QSBR_THRID_INVALID);
+}
+
+static const struct pv_binding *
+find_binding(const struct pv_datapath *datapath, const char *primitive)
+{
+	size_t i = 0;
+
+	while (strcmp(datapath->bindings[i].primitive, primitive) != 0) /* every primitive is bound */
+		i++;
+	return &datapath->bindings[i];
+}
+
+static uint32_t
+bound_copy_break(const struct pv_datapath *datapath)
+{
+	const struct pv_binding *binding = find_binding(datapath, PV_PRIMITIVE_BUFFER_PASSING);
+	const struct pv_buffer_passing *passing = binding->implementation->ops;
+
+	return passing->copy_break(binding->options);
 }
 
 static int
@@ -82,7 +103,8 @@ open_port(struct pv_datapath *datapath, const struct pv_config_port *config)
 {
 	const struct pv_port_env env = {
 		.pool = datapath->pool,
-		.host_io = bound_host_io(datapath),
+		.host_io = find_binding(datapath, PV_PRIMITIVE_HOST_IO)->implementation->ops,
+		.copy_break = bound_copy_break(datapath),
 	};
 	struct pv_port *port = rte_zmalloc(config->name, sizeof(*port), RTE_CACHE_LINE_SIZE);
 	int result;
@@ -102,6 +124,7 @@ open_port(struct pv_datapath *datapath, const struct pv_config_port *config)
 	port->count_drop = count_drop;
 	port->count_refused = count_refused;
 	port->set_up = set_up;
+	port->quiesce = quiesce;
 	port->framework = datapath;
 	result = port->type->open(port, config->options, &env);
 	if (result != 0) {
@@ -300,8 +323,9 @@ build_workers(struct pv_datapath *datapath)
 	return 0;
 }
 
+/* Frees the packets that a worker holds, which may refer to the memory of guests. It has stopped. */
 static void
-free_mailboxes(struct pv_worker *worker)
+release_packets(struct pv_worker *worker)
 {
 	struct rte_mbuf *packet;
 
@@ -310,8 +334,10 @@ free_mailboxes(struct pv_worker *worker)
 			continue;
 		while (rte_ring_dequeue(worker->mailbox[from], (void **)&packet) == 0)
 			rte_pktmbuf_free(packet);
-		rte_ring_free(worker->mailbox[from]);
 	}
+	for (uint16_t i = 0; i < worker->n_inited; i++)
+		if (worker->stages[i].stage->fini != NULL)
+			worker->stages[i].stage->fini(&worker->stages[i]);
 }
 
 static void
@@ -319,14 +345,12 @@ free_worker(struct pv_worker *worker)
 {
 	uint16_t n_ports = worker->datapath->n_ports;
 
-	for (uint16_t i = 0; i < worker->n_inited; i++) {
-		if (worker->stages[i].stage->fini != NULL)
-			worker->stages[i].stage->fini(&worker->stages[i]);
+	for (uint16_t i = 0; i < worker->n_inited; i++)
 		rte_free(worker->stages[i].state);
-	}
 	for (enum pv_hook hook = 0; hook < PV_HOOK_COUNT; hook++)
 		rte_free(worker->chain[hook].runs);
-	free_mailboxes(worker);
+	for (uint16_t from = 0; from < PV_WORKERS_MAX; from++)
+		rte_ring_free(worker->mailbox[from]);
 	free_fan(&worker->egress, n_ports);
 	free_fan(&worker->send, n_ports);
 	free_fan(&worker->hand, (uint16_t)worker->datapath->config->n_workers);
@@ -431,6 +455,8 @@ pv_datapath_free(struct pv_datapath *datapath)
 		return;
 	if (datapath->running)
 		stop_workers(datapath);
+	for (uint16_t i = 0; i < datapath->n_workers; i++)
+		release_packets(datapath->workers[i]);
 	for (uint16_t i = 0; i < datapath->n_ports; i++)
 		datapath->ports[i]->type->close(datapath->ports[i]);
 	for (uint16_t i = 0; i < datapath->n_workers; i++)

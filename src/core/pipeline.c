@@ -196,9 +196,23 @@ pv_deliver(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to)
 		to_owner(worker, packet, to, port->owner[worker->id % active]);
 }
 
+/*
+ * A port that holds on to packets may not hold a guest's memory: what refers to it is copied. False when there is no
+ * room for that.
+ */
+static bool
+owns_its_bytes(const struct pv_port *port, struct rte_mbuf *packet)
+{
+	return port->copies || !RTE_MBUF_HAS_EXTBUF(packet->next) || rte_pktmbuf_linearize(packet) == 0;
+}
+
 void
 pv_collect_for_sending(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to)
 {
+	if (packet->nb_segs > 1 && unlikely(!owns_its_bytes(worker->datapath->ports[to], packet))) {
+		pv_drop(worker, to, PV_DROP_NO_BUFFER, packet);
+		return;
+	}
 	if (unlikely(pv_fan_is_full(&worker->send, to)))
 		send_vector(worker, to, worker->send.vector[to]);
 	pv_fan_add(&worker->send, to, packet);

@@ -102,6 +102,7 @@ bind_listed(const struct pv_config_stage *listed, struct pv_binding *binding)
 	const char *name = listed->stage->bind(listed->options);
 
 	binding->implementation = pv_implementation_find(listed->stage->primitive, name);
+	binding->options = listed->options;
 	snprintf(binding->why, sizeof(binding->why), "stage %s", listed->stage->name);
 	if (binding->implementation != NULL)
 		return 0;
@@ -156,6 +157,7 @@ bind_one(const struct pv_config *config, const char *primitive, struct pv_bindin
 	if (result != 0)
 		return result;
 	binding->primitive = primitive;
+	binding->options = NULL;
 	return listed != NULL ? bind_listed(listed, binding) : bind_unlisted(config->settings.baseline, binding);
 }
 

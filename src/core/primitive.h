@@ -34,6 +34,7 @@ struct pv_implementation {
 struct pv_binding {
 	const char *primitive;
 	const struct pv_implementation *implementation;
+	const void *options; /* of the stage that bound it, or NULL */
 	char why[64];
 };
 

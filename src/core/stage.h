@@ -23,9 +23,9 @@
 #include <rte_mbuf.h>
 
 #include "base/drop.h"
+#include "base/limits.h"
 #include "base/option.h"
 
-#define PV_BURST_MAX 32	 /* packets that a port hands over at once */
 #define PV_VECTOR_MAX 64 /* packets that a stage hands on at once */
 
 /* Where in the switch a packet stage sits. A port is a guest's or a wire by its "role". */

@@ -63,7 +63,7 @@ ethdev_tx_linear_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **p
 		sent = ethdev_tx_burst(port, queue, packets, taken);
 	if (sent < taken || taken == count)
 		return sent;
-	port->count_refused(port, queue, 1, packets[taken]->pkt_len);
+	port->count_refused(port, queue, PV_DROP_HOST_REFUSED, 1, packets[taken]->pkt_len);
 	rte_pktmbuf_free(packets[taken]);
 	return sent + 1;
 }

@@ -35,6 +35,7 @@ struct pv_port;
 struct pv_port_env {
 	struct rte_mempool *pool;	  /* for received packets */
 	const struct pv_host_io *host_io; /* the bound way of crossing into the host */
+	uint32_t copy_break;		  /* bytes, of the bound way of passing buffers (vio/buffers.h) */
 };
 
 struct pv_port_type {
@@ -66,7 +67,8 @@ struct pv_port_type {
 struct pv_port_ops {
 	/*
 	 * Takes up to `count` frames into mbufs from env->pool; returns how many. Frames may be chained; those needing
-	 * offload work carry the standard transmit flags (RTE_MBUF_F_TX_*) and header lengths.
+	 * offload work carry the standard transmit flags (RTE_MBUF_F_TX_*) and header lengths. Segments that are
+	 * external buffers (vio/buffers.h) are a guest's memory: read them, and free them soon.
 	 */
 	uint16_t (*rx_burst)(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count);
 	/* Sends the first n of `packets` and owns those n from then on; returns n. The rest stays the caller's. */
@@ -80,6 +82,7 @@ struct pv_port {
 	uint16_t queues;		/* queue pairs there are */
 	uint16_t frame_max;		/* bytes of the largest frame, both ways: mtu + PV_PORT_OVERHEAD */
 	uint8_t role;			/* enum pv_role */
+	bool copies;			/* tx_burst is done with a packet when it returns: it may refer to a guest */
 	_Atomic bool up;		/* a guest or link is there; down ports are neither polled nor sent to */
 	_Atomic uint16_t active_queues; /* queue pairs in use by the guest, 1 to queues; meaningful while up */
 	uint16_t owner[PV_QUEUES_MAX];	/* worker of each queue pair */
@@ -89,18 +92,23 @@ struct pv_port {
 	struct pv_mac mac; /* static address behind this port, or not set */
 	uint32_t mtu;
 	struct pv_log_limit limit; /* for lines a guest can trigger; used by the port's control thread */
-	/* Set by the framework: counts drops that the type makes in rx_burst or tx_burst of a queue (PV_DROP_…). */
+	/* Set by the framework: counts frames that came in at rx_burst of a queue and never became packets (PV_DROP_…).
+	 */
 	void (*count_drop)(const struct pv_port *port, uint16_t queue, uint16_t reason, uint64_t packets);
 	/*
-	 * Set by the framework: takes frames back that tx_burst of a queue took, and that the host kernel refused when
-	 * it got to them. They count as dropped then, not as sent. On the worker.
+	 * Set by the framework: takes frames back that tx_burst of a queue took and that could not be delivered, maybe
+	 * later. They count as dropped for that reason then, not as sent. On the worker.
 	 */
-	void (*count_refused)(const struct pv_port *port, uint16_t queue, uint64_t packets, uint64_t bytes);
+	void (*count_refused)(const struct pv_port *port, uint16_t queue, uint16_t reason, uint64_t packets,
+			      uint64_t bytes);
 	/*
 	 * Set by the framework: says that a guest or link came or went. When it returns from "went", no worker uses the
 	 * port and what was learned from it is forgotten. Not on a worker.
 	 */
 	void (*set_up)(struct pv_port *port, bool up);
+	/* Set by the framework: returns when no worker is in an rx_burst or tx_burst that began before. Not on a
+	 * worker. */
+	void (*quiesce)(const struct pv_port *port);
 	void *framework; /* what the two belong to */
 };
 

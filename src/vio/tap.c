@@ -79,7 +79,8 @@ tap_tx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, ui
 
 	tap->io->counters(tap->channel, &now);
 	if (unlikely(now.refused != last->refused))
-		port->count_refused(port, queue, now.refused - last->refused, now.refused_bytes - last->refused_bytes);
+		port->count_refused(port, queue, PV_DROP_HOST_REFUSED, now.refused - last->refused,
+				    now.refused_bytes - last->refused_bytes);
 	*last = now;
 	return taken;
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The data path "rte_vhost": packets move with rte_vhost_dequeue_burst() and rte_vhost_enqueue_burst(), which copy
- * between guest memory and mbufs and notify the guest once per call. Where the bound "host-io" crosses the boundary
- * per packet, each call moves one packet, so each used buffer costs its notification.
+ * between guest memory and mbufs and notify the guest once per call.
  */
 #include <rte_vhost.h>
 
@@ -13,37 +12,28 @@
 #define GUEST_TRANSMITS(queue) ((uint16_t)(2 * (queue) + 1))
 
 static uint16_t
+receive_step(const struct pv_vhost *vhost, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+{
+	return rte_vhost_dequeue_burst(vhost->vid, GUEST_TRANSMITS(queue), vhost->pool, packets, count);
+}
+
+static uint16_t
+transmit_step(const struct pv_vhost *vhost, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+{
+	return rte_vhost_enqueue_burst(vhost->vid, GUEST_RECEIVES(queue), packets, count);
+}
+
+static uint16_t
 rte_rx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
-	const struct pv_vhost *vhost = port->priv;
-	uint16_t received = 0, step = RTE_MIN(count, vhost->io->frames_per_notification);
-
-	while (received < count) {
-		uint16_t wanted = RTE_MIN(step, (uint16_t)(count - received));
-		uint16_t got = rte_vhost_dequeue_burst(vhost->vid, GUEST_TRANSMITS(queue), vhost->pool,
-						       packets + received, wanted);
-
-		received += got;
-		if (got < wanted)
-			break;
-	}
-	return received;
+	return pv_vhost_in_steps(port->priv, queue, packets, count, receive_step);
 }
 
 static uint16_t
 rte_tx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
-	const struct pv_vhost *vhost = port->priv;
-	uint16_t sent = 0, step = RTE_MIN(count, vhost->io->frames_per_notification);
+	uint16_t sent = pv_vhost_in_steps(port->priv, queue, packets, count, transmit_step);
 
-	while (sent < count) {
-		uint16_t wanted = RTE_MIN(step, (uint16_t)(count - sent));
-		uint16_t taken = rte_vhost_enqueue_burst(vhost->vid, GUEST_RECEIVES(queue), packets + sent, wanted);
-
-		sent += taken;
-		if (taken < wanted)
-			break;
-	}
 	/* The library has copied them; they are ours to free. */
 	rte_pktmbuf_free_bulk(packets, sent);
 	return sent;

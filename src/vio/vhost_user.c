@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 
@@ -29,11 +30,30 @@
 #include "base/sockpath.h"
 #include "vio/port_types.h"
 #include "vio/vhost_connection.h"
+#include "vio/vio.h"
 
 #define VIDS_MAX 1024 /* the library's own limit of devices */
 
-/* Requests of the vhost-user protocol ("Front-end message types"); the library's header does not export them. */
-enum { REQUEST_GET_FEATURES = 1, REQUEST_SET_OWNER = 3 };
+/*
+ * Requests of the vhost-user protocol ("Front-end message types"), and the beginning of the library's struct
+ * vhu_msg_context (DPDK 22.11), which its headers do not export.
+ */
+enum {
+	REQUEST_GET_FEATURES = 1,
+	REQUEST_SET_FEATURES = 2,
+	REQUEST_SET_OWNER = 3,
+	REQUEST_RESET_OWNER = 4,
+	REQUEST_SET_MEM_TABLE = 5,
+	REQUEST_SET_LOG_BASE = 6,
+	REQUEST_SET_VRING_NUM = 8,
+	REQUEST_SET_VRING_ADDR = 9,
+	REQUEST_SET_VRING_BASE = 10,
+	REQUEST_SET_VRING_KICK = 12,
+	REQUEST_SET_VRING_CALL = 13,
+	REQUEST_SET_VRING_ENABLE = 18,
+	REQUEST_SET_BACKEND_REQ_FD = 21,
+	REQUEST_IOTLB_MSG = 22,
+};
 #define FLAG_NEED_REPLY (1u << 3)
 
 struct vhost_options {
@@ -47,16 +67,17 @@ struct vhost_options {
 };
 
 static const char *const mode_names[] = { "server", "client", NULL };
-static const char *const data_path_names[] = { "rte_vhost", NULL };
-static const struct pv_port_ops *const data_paths[] = { &pv_vhost_rte_ops };
+enum data_path { DATA_PATH_VIO, DATA_PATH_RTE_VHOST };
+static const char *const data_path_names[] = { "vio", "rte_vhost", NULL };
+static const struct pv_port_ops *const data_paths[] = { &pv_vhost_vio_ops, &pv_vhost_rte_ops };
 
 static const struct pv_option vhost_options[] = {
 	PV_OPTION_STRING_UNIQUE(struct vhost_options, socket, "socket", 1,
 				sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1, "path of the Unix socket"),
 	PV_OPTION_ENUM(struct vhost_options, mode, "mode", mode_names, PV_VHOST_SERVER,
 		       "who listens on the socket: server = pktvirt, client = the guest (pktvirt reconnects)"),
-	PV_OPTION_ENUM(struct vhost_options, data_path, "data-path", data_path_names, 0,
-		       "who moves the packets: rte_vhost = DPDK's own burst calls"),
+	PV_OPTION_ENUM(struct vhost_options, data_path, "data-path", data_path_names, DATA_PATH_VIO,
+		       "who moves the packets: vio = our own virtqueues, rte_vhost = DPDK's burst calls"),
 	PV_OPTION_ENUM(struct vhost_options, guest, "guest", pv_frontend_names, PV_FRONTEND_AUTO,
 		       "kind of guest, which decides the features offered; auto tells it from the first messages"),
 	PV_OPTION_UINT(struct vhost_options, queues, "queues", 1, PV_QUEUES_MAX, 1, "queue pairs offered"),
@@ -105,43 +126,110 @@ offer(struct pv_vhost *vhost, enum pv_frontend frontend)
 }
 
 /* The beginning of a message, as the vhost-user protocol has it. */
-struct message_header {
-	uint32_t request;
-	uint32_t flags;
-};
+struct message {
+	uint32_t request, flags, size;
+	union {
+		struct vhost_iotlb_msg iotlb;
+	} payload;
+} __rte_packed;
 
 /* Ends the connection of a frontend that does not read: an answer to it would wait with the rings locked. */
 static enum rte_vhost_msg_result
-cut_off(struct pv_vhost *vhost, struct message_header *header)
+cut_off(struct pv_vhost *vhost, struct message *message)
 {
 	pv_log_limited(&vhost->port->limit, PV_LOG_WARNING, vhost->port->name,
 		       "cut off: the frontend does not read the answers to its messages");
-	header->flags &= ~FLAG_NEED_REPLY;
+	message->flags &= ~FLAG_NEED_REPLY;
 	return RTE_VHOST_MSG_RESULT_ERR;
+}
+
+/* Tells the kind of frontend from its first message. */
+static void
+tell_frontend(struct pv_vhost *vhost, uint32_t request)
+{
+	if (vhost->wanted != PV_FRONTEND_AUTO)
+		offer(vhost, vhost->wanted);
+	else if (request == REQUEST_SET_OWNER)
+		offer(vhost, PV_FRONTEND_UML);
+	else if (request == REQUEST_GET_FEATURES)
+		offer(vhost, PV_FRONTEND_QEMU);
+}
+
+/* Whether a message may change what the workers use: memory, rings, or how they are read. */
+static bool
+touches_rings(uint32_t request)
+{
+	static const uint32_t requests[] = {
+		REQUEST_SET_FEATURES,	REQUEST_RESET_OWNER,	  REQUEST_SET_MEM_TABLE,  REQUEST_SET_LOG_BASE,
+		REQUEST_SET_VRING_NUM,	REQUEST_SET_VRING_ADDR,	  REQUEST_SET_VRING_BASE, REQUEST_SET_VRING_KICK,
+		REQUEST_SET_VRING_CALL, REQUEST_SET_VRING_ENABLE, REQUEST_IOTLB_MSG,
+	};
+
+	for (size_t i = 0; i < RTE_DIM(requests); i++)
+		if (requests[i] == request)
+			return true;
+	return false;
+}
+
+/* The library handles the message next. */
+static void
+make_way(struct pv_vhost *vhost, int vid, const struct message *message)
+{
+	if (!touches_rings(message->request))
+		return;
+	vhost->in_message = true;
+	pv_vio_pause(vhost->vio, vid);
+	if (message->request == REQUEST_SET_MEM_TABLE || message->request == REQUEST_RESET_OWNER)
+		pv_vio_drop_memory(vhost->vio);
 }
 
 static enum rte_vhost_msg_result
 before_message(int vid, void *message)
 {
 	struct pv_vhost *vhost = find_by_vid(vid);
-	struct message_header *header = message;
+	struct message *header = message;
 
 	if (vhost == NULL)
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 	if (pv_connection_is_stuffed(vhost->connection_fd))
 		return cut_off(vhost, header);
-	if (vhost->told)
-		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
-	if (vhost->wanted != PV_FRONTEND_AUTO)
-		offer(vhost, vhost->wanted);
-	else if (header->request == REQUEST_SET_OWNER)
-		offer(vhost, PV_FRONTEND_UML);
-	else if (header->request == REQUEST_GET_FEATURES)
-		offer(vhost, PV_FRONTEND_QEMU);
+	if (!vhost->told)
+		tell_frontend(vhost, header->request);
+	if (vhost->vio != NULL)
+		make_way(vhost, vid, header);
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }
 
-static const struct rte_vhost_user_extern_ops message_ops = { .pre_msg_handle = before_message };
+static void
+take_iotlb_message(struct pv_vhost *vhost, const struct message *message)
+{
+	struct vhost_iotlb_msg aligned = message->payload.iotlb;
+
+	pv_vio_iotlb_message(vhost->vio, &aligned);
+}
+
+/* The library has handled the message, and it was good. */
+static enum rte_vhost_msg_result
+after_message(int vid, void *message)
+{
+	struct pv_vhost *vhost = find_by_vid(vid);
+	const struct message *handled = message;
+
+	if (vhost == NULL || vhost->vio == NULL || !touches_rings(handled->request))
+		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+	if (handled->request == REQUEST_SET_MEM_TABLE)
+		pv_vio_take_memory(vhost->vio, vid);
+	else if (handled->request == REQUEST_IOTLB_MSG)
+		take_iotlb_message(vhost, handled);
+	vhost->in_message = false;
+	pv_vio_resume(vhost->vio, vid);
+	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+static const struct rte_vhost_user_extern_ops message_ops = {
+	.pre_msg_handle = before_message,
+	.post_msg_handle = after_message,
+};
 
 static int
 on_connection(int vid)
@@ -159,6 +247,9 @@ on_connection(int vid)
 	vhost->accepted = 0;
 	vhost->accepted_protocol = 0;
 	memset(vhost->ring_enabled, 0, sizeof(vhost->ring_enabled));
+	vhost->in_message = false;
+	if (vhost->vio != NULL)
+		pv_vio_connected(vhost->vio);
 	by_vid[vid] = vhost;
 	vhost->connection = vid;
 	vhost->connection_fd = pv_connection_find(vhost->socket, vhost->mode == PV_VHOST_SERVER);
@@ -188,6 +279,16 @@ count_active(const struct pv_vhost *vhost)
 	return RTE_MAX(pair, 1);
 }
 
+/* A ring is complete and enabled, or not; told within a message, or after it. */
+static void
+change_ring(struct pv_vhost *vhost, int vid, uint16_t ring, bool enabled)
+{
+	pv_vio_pause(vhost->vio, vid);
+	pv_vio_enable_ring(vhost->vio, ring, enabled);
+	if (!vhost->in_message)
+		pv_vio_resume(vhost->vio, vid);
+}
+
 static int
 on_ring_state(int vid, uint16_t ring, int enabled)
 {
@@ -205,6 +306,8 @@ on_ring_state(int vid, uint16_t ring, int enabled)
 	}
 	vhost->ring_enabled[ring] = enabled != 0;
 	vhost->port->active_queues = count_active(vhost);
+	if (vhost->vio != NULL)
+		change_ring(vhost, vid, ring, enabled != 0);
 	return 0;
 }
 
@@ -222,6 +325,8 @@ on_guest(int vid)
 	vhost->accepted_protocol = protocol;
 	vhost->vid = vid;
 	vhost->attachments++;
+	if (vhost->vio != NULL)
+		pv_vio_attach(vhost->vio, vid);
 	vhost->port->set_up(vhost->port, true);
 	pv_log_limited(&vhost->events, PV_LOG_INFO, vhost->port->name, "guest attached: %s driver, %s ring%s",
 		       (features & (1ULL << VIRTIO_F_VERSION_1)) != 0 ? "virtio 1" : "legacy",
@@ -238,6 +343,8 @@ on_guest_gone(int vid)
 	if (vhost == NULL)
 		return;
 	vhost->port->set_up(vhost->port, false);
+	if (vhost->vio != NULL)
+		pv_vio_detach(vhost->vio, vid);
 	pv_log_limited(&vhost->events, PV_LOG_INFO, vhost->port->name, "guest detached");
 }
 
@@ -303,12 +410,15 @@ vhost_check(const void *options, const char *path, struct pv_diag *diag)
 static int
 register_socket(struct pv_vhost *vhost)
 {
-	/* A frame that does not fit one buffer is not copied at all: else a guest could make a copy of megabytes. */
+	/* Of rte_vhost's data path: a frame that does not fit one buffer is not copied, else it could be megabytes. */
 	uint64_t flags =
 		RTE_VHOST_USER_LINEARBUF_SUPPORT | (vhost->mode == PV_VHOST_CLIENT ? RTE_VHOST_USER_CLIENT : 0);
 
-	if (rte_vhost_driver_register(vhost->socket, flags) != 0)
+	if (rte_vhost_driver_register(vhost->socket, flags) != 0) {
+		pv_error(vhost->port->name, "socket \"%s\": refused by the vhost library, whose message is above",
+			 vhost->socket);
 		return -EADDRNOTAVAIL;
+	}
 	if (rte_vhost_driver_get_features(vhost->socket, &vhost->able) != 0 ||
 	    rte_vhost_driver_callback_register(vhost->socket, &device_ops) != 0) {
 		rte_vhost_driver_unregister(vhost->socket);
@@ -328,6 +438,7 @@ vhost_new(struct pv_port *port, const struct vhost_options *given, const struct 
 	vhost->port = port;
 	vhost->io = env->host_io;
 	vhost->pool = env->pool;
+	vhost->data_path = given->data_path;
 	vhost->mode = given->mode;
 	vhost->wanted = given->guest;
 	vhost->frontend = given->guest;
@@ -339,6 +450,27 @@ vhost_new(struct pv_port *port, const struct vhost_options *given, const struct 
 		find_group(given->group, &vhost->group);
 	snprintf(vhost->socket, sizeof(vhost->socket), "%s", given->socket);
 	return vhost;
+}
+
+static int
+open_data_path(struct pv_vhost *vhost, const struct pv_port_env *env)
+{
+	if (vhost->data_path != DATA_PATH_VIO)
+		return 0;
+	vhost->port->copies = true;
+	vhost->vio = pv_vio_new(vhost->port, env->pool, env->copy_break);
+	return vhost->vio != NULL ? 0 : -ENOMEM;
+}
+
+static void
+forget(struct pv_port *port)
+{
+	struct pv_vhost *vhost = port->priv;
+
+	by_socket[port->id] = NULL;
+	port->priv = NULL;
+	pv_vio_free(vhost->vio);
+	rte_free(vhost);
 }
 
 static int
@@ -360,14 +492,11 @@ vhost_open(struct pv_port *port, const void *options, const struct pv_port_env *
 	port->ops = data_paths[given->data_path];
 	port->priv = vhost;
 	by_socket[port->id] = vhost;
-	result = register_socket(vhost);
-	if (result != 0) {
-		pv_error(port->name, "socket \"%s\": refused by the vhost library, whose message is above",
-			 given->socket);
-		by_socket[port->id] = NULL;
-		port->priv = NULL;
-		rte_free(vhost);
-	}
+	result = open_data_path(vhost, env);
+	if (result == 0)
+		result = register_socket(vhost);
+	if (result != 0)
+		forget(port);
 	return result;
 }
 
@@ -439,11 +568,9 @@ vhost_close(struct pv_port *port)
 	struct pv_vhost *vhost = port->priv;
 
 	rte_vhost_driver_unregister(vhost->socket); /* ends the connection, through on_guest_gone() */
-	by_socket[port->id] = NULL;
 	if (vhost->connection >= 0) /* of a connection that unregistering ends the library does not tell */
 		by_vid[vhost->connection] = NULL;
-	rte_free(vhost);
-	port->priv = NULL;
+	forget(port);
 }
 
 static json_t *
@@ -452,12 +579,16 @@ vhost_report(const struct pv_port *port)
 	const struct pv_vhost *vhost = port->priv;
 	uint64_t accepted = vhost->accepted;
 
-	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:s, s:o}", "socket", vhost->socket, "mode",
-			 mode_names[vhost->mode], "data_path", "rte_vhost", "frontend",
-			 pv_frontend_names[vhost->frontend], "connected", vhost->connection >= 0, "attachments",
-			 (json_int_t)vhost->attachments, "ring",
-			 (accepted & (1ULL << VIRTIO_F_RING_PACKED)) != 0 ? "packed" : "split", "features",
-			 pv_vhost_feature_names(port->up ? accepted : 0));
+	json_t *report = json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:s, s:o}", "socket", vhost->socket, "mode",
+				   mode_names[vhost->mode], "data_path", data_path_names[vhost->data_path], "frontend",
+				   pv_frontend_names[vhost->frontend], "connected", vhost->connection >= 0,
+				   "attachments", (json_int_t)vhost->attachments, "ring",
+				   (accepted & (1ULL << VIRTIO_F_RING_PACKED)) != 0 ? "packed" : "split", "features",
+				   pv_vhost_feature_names(port->up ? accepted : 0));
+
+	if (vhost->vio != NULL)
+		json_object_update_new(report, pv_vio_report(vhost->vio));
+	return report;
 }
 
 static json_t *

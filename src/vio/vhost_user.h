@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the control half of a vhost-user port (vhost_user.c) shares with its data paths (vhost_rte.c). */
+/* What the control half of a vhost-user port (vhost_user.c) shares with its data paths (vhost_vio.c, vhost_rte.c). */
 #ifndef PV_VIO_VHOST_USER_H
 #define PV_VIO_VHOST_USER_H
 
@@ -16,12 +16,14 @@ enum pv_vhost_mode { PV_VHOST_SERVER, PV_VHOST_CLIENT };
 struct pv_vhost {
 	const struct pv_host_io *io;
 	struct rte_mempool *pool;
-	int vid; /* of the library, while the port is up; read by the workers */
+	int vid;	    /* of the library, while the port is up; read by the workers */
+	struct pv_vio *vio; /* of the data path "vio", or NULL */
 
 	/* From here on the library's message thread writes, and reports read. */
 	struct pv_port *port;
 	char socket[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
 	enum pv_vhost_mode mode;
+	uint32_t data_path;	    /* as configured */
 	int permissions;	    /* of the socket */
 	gid_t group;		    /* or -1 */
 	enum pv_frontend wanted;    /* by the configuration */
@@ -36,9 +38,32 @@ struct pv_vhost {
 	_Atomic uint64_t accepted_protocol;
 	_Atomic uint64_t attachments; /* guests that came, in all */
 	bool ring_enabled[2 * PV_QUEUES_MAX];
+	bool in_message; /* between the hooks around one that may change rings or memory */
 };
 
-/* The data path of rte_vhost's own burst calls: "data-path": "rte_vhost". */
-extern const struct pv_port_ops pv_vhost_rte_ops;
+/* The data paths: "data-path": "vio" and "rte_vhost", the library's own burst calls. */
+extern const struct pv_port_ops pv_vhost_vio_ops, pv_vhost_rte_ops;
+
+/*
+ * Moves packets in steps, each of which notifies the guest once: one packet each where the bound "host-io" crosses
+ * into the host per packet, so that each used buffer costs its notification; else a whole burst.
+ */
+static __rte_always_inline uint16_t
+pv_vhost_in_steps(const struct pv_vhost *vhost, uint16_t queue, struct rte_mbuf **packets, uint16_t count,
+		  uint16_t (*move)(const struct pv_vhost *vhost, uint16_t queue, struct rte_mbuf **packets,
+				   uint16_t count))
+{
+	uint16_t moved = 0, step = RTE_MIN(count, vhost->io->frames_per_notification);
+
+	while (moved < count) {
+		uint16_t wanted = RTE_MIN(step, (uint16_t)(count - moved));
+		uint16_t got = move(vhost, queue, packets + moved, wanted);
+
+		moved += got;
+		if (got < wanted)
+			break;
+	}
+	return moved;
+}
 
 #endif

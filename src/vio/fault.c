@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * How a fault is mended. The kernel sends SIGBUS to the very thread that touched a page behind the end of its file (or
+ * one of huge pages or broken memory that it cannot give). The handler finds the watched mapping that the address is
+ * in, maps anonymous zeroes over it from that page to its end (MAP_FIXED replaces in one step: no other thread sees a
+ * hole) and returns; the instruction is tried again and finds zeroes. So there are no checks on the path of a packet,
+ * and nothing is unwound: code that reads zeroes, or writes to what nobody reads, is in no worse a state than with a
+ * guest that writes zeroes there. The owner sees the flag soon after and puts an end to the guest.
+ *
+ * Several threads may fault in one mapping at once, each in its own handler: each replaces what is from its page on,
+ * and the later of two may take what the earlier thread has just written there. It is garbage either way.
+ *
+ * Part of a huge page cannot be replaced (EINVAL): then all of the mapping is, with whatever the file still had of it.
+ *
+ * The table is read by handlers while others change it. An entry is valid from the time its base is stored, last; one
+ * whose base has changed while it was read is read again. A handler cannot find a mapping that has been unwatched
+ * meanwhile, as it runs on a thread that touches the mapping, and none may then. Everything called is
+ * async-signal-safe: mmap() is not on POSIX's list, but a system call and no more.
+ *
+ * What is not a fault of a guest goes where it went before: the action that was there is restored, and on return from
+ * the handler the access faults again (or the signal that somebody sent is sent again).
+ *
+ * Limits: EAL has a SIGBUS handler of its own while it adds huge pages to its heap, which it does at the start, and
+ * again when the heap grows; a guest's fault in just that moment still ends the process. A kernel thread that works on
+ * guest memory for us gets an error, not a signal.
+ */
+#include "vio/fault.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+
+#define WATCHES_MAX 8192 /* regions, log and in-flight area of as many ports as there may be */
+#define PAGE ((uintptr_t)4096)
+#define HUGE_PAGE_MAX ((uintptr_t)1 << 30)
+#define RESERVED ((uintptr_t)1) /* a base that no mapping has */
+
+struct watch {
+	_Atomic uintptr_t base; /* 0: free; RESERVED: being written */
+	_Atomic uintptr_t length;
+	_Atomic(_Atomic uint32_t *) faulted;
+};
+
+/* What a handler has read of a watch. */
+struct mapping {
+	uintptr_t base, length;
+	_Atomic uint32_t *faulted;
+};
+
+static struct watch watches[WATCHES_MAX];
+static _Atomic size_t watches_used; /* none at this place or after it was ever taken */
+static struct sigaction previous;
+static bool installed;
+
+/* initial-exec: a handler must not be the first to ask for a thread's storage, which may allocate it. */
+static __thread __attribute__((tls_model("initial-exec"))) _Atomic uint32_t *shield;
+
+/* Reads a watch while it may be changed; false when it is none. */
+static bool
+read_watch(struct watch *watch, struct mapping *mapping)
+{
+	do {
+		mapping->base = watch->base;
+		if (mapping->base == 0 || mapping->base == RESERVED)
+			return false;
+		mapping->length = watch->length;
+		mapping->faulted = watch->faulted;
+	} while (mapping->base != watch->base);
+	return true;
+}
+
+static bool
+find_mapping(uintptr_t address, struct mapping *mapping)
+{
+	size_t n = watches_used;
+
+	for (size_t i = 0; i < n; i++)
+		if (read_watch(&watches[i], mapping) && address - mapping->base < mapping->length)
+			return true;
+	return false;
+}
+
+static bool
+replace(uintptr_t base, uintptr_t length)
+{
+	return mmap((void *)base, length, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED;
+}
+
+/* Replaces the page at the address, of whatever size it is: less than all of it cannot be. */
+static bool
+replace_page(uintptr_t address)
+{
+	for (uintptr_t size = PAGE; size <= HUGE_PAGE_MAX; size *= 2)
+		if (replace(address & ~(size - 1), size))
+			return true;
+	return false;
+}
+
+static bool
+replace_rest(const struct mapping *mapping, uintptr_t address)
+{
+	uintptr_t from = address & ~(PAGE - 1);
+
+	return replace(from, mapping->base + mapping->length - from) || replace(mapping->base, mapping->length);
+}
+
+static bool
+mend(uintptr_t address)
+{
+	struct mapping mapping;
+
+	if (find_mapping(address, &mapping)) {
+		atomic_store(mapping.faulted, 1);
+		return replace_rest(&mapping, address);
+	}
+	if (shield == NULL)
+		return false;
+	atomic_store(shield, 1);
+	return replace_page(address);
+}
+
+/* Whether the signal is of an access that is tried again when the handler returns. */
+static bool
+is_access(const siginfo_t *info)
+{
+	return info->si_code == BUS_ADRERR || info->si_code == BUS_MCEERR_AR;
+}
+
+static void
+on_sigbus(int number, siginfo_t *info, void *context)
+{
+	int before = errno;
+
+	(void)context;
+	if (!is_access(info) || !mend((uintptr_t)info->si_addr)) {
+		sigaction(number, &previous, NULL);
+		if (!is_access(info) && info->si_code != BUS_ADRALN)
+			raise(number); /* arrives when this handler returns */
+	}
+	errno = before;
+}
+
+int
+pv_fault_install(void)
+{
+	struct sigaction action = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_RESTART };
+
+	if (installed)
+		return 0;
+	sigemptyset(&action.sa_mask);
+	/* No SA_NODEFER: a fault of the handler itself must kill, not recurse. Other threads' are not held up. */
+	if (sigaction(SIGBUS, &action, &previous) != 0)
+		return -errno;
+	installed = true;
+	return 0;
+}
+
+/* Takes a free place in the table, or NULL. */
+static struct watch *
+reserve(void)
+{
+	for (size_t i = 0; i < WATCHES_MAX; i++) {
+		uintptr_t none = 0;
+		size_t used = watches_used;
+
+		if (!atomic_compare_exchange_strong(&watches[i].base, &none, RESERVED))
+			continue;
+		while (used <= i && !atomic_compare_exchange_weak(&watches_used, &used, i + 1))
+			;
+		return &watches[i];
+	}
+	return NULL;
+}
+
+int
+pv_fault_watch(void *base, size_t length, _Atomic uint32_t *faulted)
+{
+	uintptr_t at = (uintptr_t)base;
+	struct watch *watch;
+
+	if (base == NULL || at % PAGE != 0 || length == 0 || faulted == NULL)
+		return -EINVAL;
+	watch = reserve();
+	if (watch == NULL)
+		return -ENOSPC;
+	watch->length = (length + PAGE - 1) & ~(PAGE - 1);
+	watch->faulted = faulted;
+	watch->base = at;
+	return 0;
+}
+
+void
+pv_fault_unwatch(void *base)
+{
+	uintptr_t at = (uintptr_t)base;
+	size_t n = watches_used;
+
+	if (at == 0 || at == RESERVED)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		uintptr_t expected = at;
+
+		if (atomic_compare_exchange_strong(&watches[i].base, &expected, 0))
+			return;
+	}
+}
+
+void
+pv_fault_shield(_Atomic uint32_t *faulted)
+{
+	shield = faulted;
+}

@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "vio/vio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <linux/vhost_types.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+
+#include <rte_malloc.h>
+#include <rte_vhost.h>
+
+#include "vio/buffers.h"
+
+#define BIT(n) (1ULL << (n))
+#define SETTLE_POLL_NS 50000
+#define SETTLE_WARN_POLLS 20000 /* about a second */
+
+struct pv_vio *
+pv_vio_new(struct pv_port *port, struct rte_mempool *pool, uint32_t copy_break)
+{
+	struct pv_vio *vio = rte_zmalloc(port->name, sizeof(*vio), RTE_CACHE_LINE_SIZE);
+
+	if (vio == NULL)
+		return NULL;
+	vio->port = port;
+	vio->pool = pool;
+	vio->copy_break = copy_break;
+	vio->frame_limit =
+		RTE_MIN((uint32_t)port->frame_max, rte_pktmbuf_data_room_size(pool) - (uint32_t)RTE_PKTMBUF_HEADROOM);
+	vio->backend_fd = -1;
+	vio->limit.burst = 10;
+	return vio;
+}
+
+static void
+drop_log(struct pv_vio *vio)
+{
+	if (vio->log_mapping != NULL)
+		munmap(vio->log_mapping, vio->log_mapping_size);
+	vio->log_mapping = NULL;
+	vio->memory.log = NULL;
+}
+
+static void
+drop_backend_channel(struct pv_vio *vio)
+{
+	if (vio->backend_fd >= 0)
+		close(vio->backend_fd);
+	vio->backend_fd = -1;
+}
+
+void
+pv_vio_free(struct pv_vio *vio)
+{
+	if (vio == NULL)
+		return;
+	pv_vio_drop_memory(vio);
+	drop_log(vio);
+	drop_backend_channel(vio);
+	rte_free(vio->iotlb);
+	rte_free(vio);
+}
+
+/* --- what the frontend tells -------------------------------------------------------------------------------------- */
+
+void
+pv_vio_connected(struct pv_vio *vio)
+{
+	pv_vio_drop_memory(vio);
+	drop_log(vio);
+	drop_backend_channel(vio);
+	for (uint16_t i = 0; i < PV_VIO_RINGS; i++)
+		vio->enabled[i] = false;
+	vio->faulted = 0;
+}
+
+void
+pv_vio_drop_memory(struct pv_vio *vio)
+{
+	vio->memory_known = false;
+	vio->memory.n_regions = 0;
+	vio->memory.n_direct = 0;
+	if (vio->iotlb != NULL)
+		pv_iotlb_clear(vio->iotlb); /* it has our addresses of the memory */
+}
+
+void
+pv_vio_take_memory(struct pv_vio *vio, int vid)
+{
+	struct rte_vhost_memory *table;
+
+	pv_vio_drop_memory(vio);
+	if (rte_vhost_get_mem_table(vid, &table) != 0)
+		return;
+	for (uint32_t i = 0; i < table->nregions && i < PV_REGIONS_MAX; i++) {
+		const struct rte_vhost_mem_region *from = &table->regions[i];
+
+		vio->memory.regions[vio->memory.n_regions++] = (struct pv_region){
+			.guest = from->guest_phys_addr,
+			.user = from->guest_user_addr,
+			.size = from->size,
+			.host = (uint8_t *)(uintptr_t)from->host_user_addr,
+		};
+	}
+	vio->memory_known = true;
+	free(table);
+}
+
+int
+pv_vio_set_log(struct pv_vio *vio, int fd, uint64_t size, uint64_t offset)
+{
+	void *mapping = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
+
+	if (mapping == MAP_FAILED)
+		return -errno;
+	drop_log(vio);
+	vio->log_mapping = mapping;
+	vio->log_mapping_size = size;
+	return 0;
+}
+
+void
+pv_vio_set_backend_channel(struct pv_vio *vio, int fd)
+{
+	drop_backend_channel(vio);
+	vio->backend_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+static void
+insert_range(struct pv_vio *vio, const struct vhost_iotlb_msg *message)
+{
+	uint8_t *host = pv_memory_at_user(&vio->memory, message->uaddr, message->size);
+
+	if (host != NULL && message->size > 0 && message->iova + message->size - 1 >= message->iova)
+		pv_iotlb_insert(vio->iotlb, message->iova, message->size, host, message->perm);
+}
+
+/* Most ports never need one. */
+static bool
+has_iotlb(struct pv_vio *vio)
+{
+	if (vio->iotlb == NULL)
+		vio->iotlb = rte_zmalloc("pv_iotlb", sizeof(*vio->iotlb), RTE_CACHE_LINE_SIZE);
+	return vio->iotlb != NULL;
+}
+
+void
+pv_vio_iotlb_message(struct pv_vio *vio, const struct vhost_iotlb_msg *message)
+{
+	if (!has_iotlb(vio))
+		return;
+	if (message->type == VHOST_IOTLB_UPDATE)
+		insert_range(vio, message);
+	else if (message->type == VHOST_IOTLB_INVALIDATE)
+		pv_iotlb_remove(vio->iotlb, message->iova, message->size);
+	for (uint16_t i = 0; i < PV_VIO_RINGS; i++)
+		vio->rings[i].asked = 0;
+}
+
+void
+pv_vio_enable_ring(struct pv_vio *vio, uint16_t ring, bool enabled)
+{
+	vio->enabled[ring] = enabled;
+}
+
+/* --- taking over and giving back ---------------------------------------------------------------------------------- */
+
+/* A guest that transmits with shared buffers needs to know what is out. */
+static int
+make_loans(struct pv_vio_ring *ring)
+{
+	ring->n_loans = rte_align32pow2(ring->queue.size);
+	ring->loan_head = ring->loan_tail = 0;
+	ring->loans = rte_calloc("pv_loans", ring->n_loans, sizeof(*ring->loans), RTE_CACHE_LINE_SIZE);
+	if (ring->loans == NULL)
+		return -ENOMEM;
+	pv_vio_init_loans(ring);
+	return 0;
+}
+
+static void
+unload_ring(struct pv_vio_ring *ring)
+{
+	ring->ready = false;
+	ring->loaded = false;
+	pv_virtqueue_fini(&ring->queue);
+	rte_free(ring->loans);
+	ring->loans = NULL;
+}
+
+/* What the library knows of a ring; false when that is not all. */
+static bool
+describe_ring(const struct pv_vio *vio, int vid, uint16_t index, struct pv_virtqueue_setup *setup, int *call_fd)
+{
+	struct rte_vhost_vring vring;
+	bool logging = (vio->features & BIT(VHOST_F_LOG_ALL)) != 0;
+
+	if (rte_vhost_get_vhost_vring(vid, index, &vring) != 0 || vring.desc == NULL || vring.avail == NULL ||
+	    vring.used == NULL || rte_vhost_get_vring_base(vid, index, &setup->avail_base, &setup->used_base) != 0)
+		return false;
+	setup->descriptors = vring.desc;
+	setup->driver = vring.avail;
+	setup->device = vring.used;
+	setup->size = vring.size;
+	setup->features = vio->features;
+	setup->log_used = logging && vring.log_guest_addr != 0;
+	setup->used_guest = vring.log_guest_addr;
+	*call_fd = vring.callfd;
+	return true;
+}
+
+/* A write to an eventfd that nobody reads from would wait otherwise, and the worker with it. */
+static void
+never_wait(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags >= 0 && (flags & O_NONBLOCK) == 0)
+		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+}
+
+static void
+load_ring(struct pv_vio *vio, int vid, uint16_t index)
+{
+	struct pv_vio_ring *ring = &vio->rings[index];
+	struct pv_virtqueue_setup setup;
+	bool guest_transmits = index % 2 == 1;
+	int result;
+
+	if (!describe_ring(vio, vid, index, &setup, &ring->call_fd))
+		return;
+	result = pv_virtqueue_init(&ring->queue, &setup, &vio->memory);
+	if (result == 0 && guest_transmits && vio->copy_break != PV_COPY_ALL)
+		result = make_loans(ring);
+	if (result != 0) {
+		pv_log_limited(&vio->port->limit, PV_LOG_WARNING, vio->port->name,
+			       "ring %u of %u entries cannot be used: %s", index, setup.size, strerror(-result));
+		unload_ring(ring);
+		return;
+	}
+	if (ring->call_fd >= 0)
+		never_wait(ring->call_fd);
+	pv_virtqueue_set_kicks(&ring->queue, false);
+	ring->asked = 0;
+	ring->loaded = true;
+	ring->ready = true;
+}
+
+/* Waits until no packet refers to what the guest transmitted. The workers go on, and so do the packets. */
+static void
+wait_for_loans(struct pv_vio *vio, struct pv_vio_ring *ring)
+{
+	const struct timespec moment = { .tv_nsec = SETTLE_POLL_NS };
+
+	for (uint32_t polls = 0; !pv_vio_settle(ring); polls++) {
+		if (polls == SETTLE_WARN_POLLS)
+			pv_warning(vio->port->name, "waiting for %u packets that refer to the guest's memory",
+				   ring->loan_tail - ring->loan_head);
+		nanosleep(&moment, NULL);
+	}
+}
+
+void
+pv_vio_pause(struct pv_vio *vio, int vid)
+{
+	bool used = false;
+
+	vio->running = false;
+	for (uint16_t i = 0; i < PV_VIO_RINGS; i++)
+		used = used || vio->rings[i].loaded;
+	if (!used)
+		return;
+	vio->port->quiesce(vio->port);
+	for (uint16_t i = 0; i < PV_VIO_RINGS; i++) {
+		struct pv_vio_ring *ring = &vio->rings[i];
+
+		if (!ring->loaded)
+			continue;
+		wait_for_loans(vio, ring);
+		rte_vhost_set_vring_base(vid, i, pv_virtqueue_avail_base(&ring->queue),
+					 pv_virtqueue_used_base(&ring->queue));
+		unload_ring(ring);
+	}
+}
+
+/* What the guest's features mean for the rings. */
+static void
+take_features(struct pv_vio *vio, int vid)
+{
+	uint64_t features = vio->features;
+
+	rte_vhost_get_negotiated_features(vid, &features);
+	vio->features = features;
+	vio->packed = (features & BIT(VIRTIO_F_RING_PACKED)) != 0;
+	vio->mergeable = (features & BIT(VIRTIO_NET_F_MRG_RXBUF)) != 0;
+	vio->header_size = (features & (BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_F_VERSION_1))) != 0 ?
+				   sizeof(struct virtio_net_hdr_mrg_rxbuf) :
+				   sizeof(struct virtio_net_hdr);
+}
+
+/* False without memory. */
+static bool
+choose_addresses(struct pv_vio *vio)
+{
+	bool translated = (vio->features & BIT(VIRTIO_F_ACCESS_PLATFORM)) != 0;
+
+	if (translated && !has_iotlb(vio))
+		return false;
+	vio->memory.iotlb = translated ? vio->iotlb : NULL;
+	vio->memory.n_direct = translated ? 0 : vio->memory.n_regions;
+	vio->memory.log = (vio->features & BIT(VHOST_F_LOG_ALL)) != 0 ? vio->log_mapping : NULL;
+	vio->memory.log_size = vio->log_mapping_size;
+	return true;
+}
+
+void
+pv_vio_resume(struct pv_vio *vio, int vid)
+{
+	if (!vio->attached || !vio->memory_known || vio->stopped)
+		return;
+	take_features(vio, vid);
+	if (!choose_addresses(vio))
+		return;
+	for (uint16_t i = 0; i < 2 * vio->port->queues; i++)
+		if (vio->enabled[i] && !vio->rings[i].loaded)
+			load_ring(vio, vid, i);
+	vio->running = true;
+}
+
+void
+pv_vio_attach(struct pv_vio *vio, int vid)
+{
+	vio->attached = true;
+	vio->stopped = false;
+	pv_vio_resume(vio, vid);
+}
+
+void
+pv_vio_detach(struct pv_vio *vio, int vid)
+{
+	pv_vio_pause(vio, vid);
+	vio->attached = false;
+}
+
+/* --- on the workers ----------------------------------------------------------------------------------------------- */
+
+void
+pv_vio_stop(struct pv_vio *vio, const struct pv_vio_ring *ring)
+{
+	if (atomic_exchange(&vio->stopped, true))
+		return;
+	vio->running = false;
+	vio->port->up = false;
+	if (ring->queue.stopped != NULL)
+		snprintf(vio->why, sizeof(vio->why), "ring %u: %s: %u", (unsigned int)(ring - vio->rings),
+			 ring->queue.stopped, ring->queue.stopped_value);
+	else
+		snprintf(vio->why, sizeof(vio->why), "the file of the guest's memory is shorter than it was");
+	pv_log_limited(&vio->limit, PV_LOG_WARNING, vio->port->name, "stopped until the guest attaches again: %s",
+		       vio->why);
+}
+
+/* vhost-user protocol, "Back-end message types": VHOST_USER_BACKEND_IOTLB_MSG. */
+struct iotlb_request {
+	uint32_t request, flags, size;
+	struct vhost_iotlb_msg miss;
+} __rte_packed;
+
+void
+pv_vio_ask_iotlb(struct pv_vio *vio, struct pv_vio_ring *ring)
+{
+	const struct iotlb_request request = {
+		.request = 1,
+		.flags = 1, /* the version */
+		.size = sizeof(request.miss),
+		.miss = { .iova = ring->queue.missing, .perm = VHOST_ACCESS_RW, .type = VHOST_IOTLB_MISS },
+	};
+
+	if (vio->backend_fd < 0 || ring->asked == ring->queue.missing + 1)
+		return;
+	if (send(vio->backend_fd, &request, sizeof(request), MSG_DONTWAIT | MSG_NOSIGNAL) != sizeof(request))
+		return;
+	ring->asked = ring->queue.missing + 1;
+	ring->counters.misses++;
+}
+
+void
+pv_vio_call(struct pv_vio_ring *ring)
+{
+	static const uint64_t one = 1;
+
+	if (ring->call_fd < 0)
+		return;
+	ring->counters.calls++;
+	/* Refused only when the guest has not taken the calls before: then it will look anyway. */
+	if (write(ring->call_fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+/* --- report ------------------------------------------------------------------------------------------------------- */
+
+json_t *
+pv_vio_report(const struct pv_vio *vio)
+{
+	json_t *rings = json_array();
+
+	for (uint16_t i = 0; i < 2 * vio->port->queues; i++) {
+		const struct pv_vio_ring *ring = &vio->rings[i];
+
+		json_array_append_new(rings, json_pack("{s:b, s:i, s:I, s:I, s:I, s:I, s:I}", "ready", ring->ready,
+						       "size", ring->loaded ? ring->queue.size : 0, "calls",
+						       (json_int_t)ring->counters.calls, "copied",
+						       (json_int_t)ring->counters.copied, "shared",
+						       (json_int_t)ring->counters.shared, "gathered",
+						       (json_int_t)ring->counters.gathered, "iotlb_misses",
+						       (json_int_t)ring->counters.misses));
+	}
+	return json_pack("{s:s, s:s?, s:o}", "buffers", vio->copy_break == PV_COPY_ALL ? "copy" : "shared", "stopped",
+			 vio->stopped ? vio->why : NULL, "rings", rings);
+}

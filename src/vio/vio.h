@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The data path "vio": our own virtqueues on rte_vhost's control plane.
+ *
+ * The library speaks the vhost-user protocol, maps the guest's memory and keeps the state of the rings while they are
+ * stopped. While they run they are ours: pv_vio_resume() takes addresses, memory and positions over from the library,
+ * pv_vio_pause() waits until no worker and no packet uses them any more, and gives the positions back. Whatever message
+ * may change memory or rings is enclosed in the two (vhost_user.c), so nothing is used after it is gone.
+ *
+ * Ring 2i is what the guest receives with, 2i + 1 what it transmits with (virtio 1.2, 5.1.2).
+ */
+#ifndef PV_VIO_VIO_H
+#define PV_VIO_VIO_H
+
+#include <jansson.h>
+
+#include <rte_mbuf.h>
+
+#include "vio/iotlb.h"
+#include "vio/memory.h"
+#include "vio/port.h"
+#include "vio/virtqueue.h"
+
+#define PV_VIO_RINGS (2 * PV_QUEUES_MAX)
+
+/*
+ * A chain of the guest's transmit queue that is out: packets may refer to its buffers. Given back to the guest, in the
+ * order in which it came, when the last of them is freed, on whatever thread that is.
+ */
+struct pv_loan {
+	struct rte_mbuf_ext_shared_info shared;
+	_Atomic bool done;
+	uint16_t id, slots;
+};
+
+struct pv_vio_counters {
+	uint64_t calls;	   /* notifications of the guest */
+	uint64_t copied;   /* frames from the guest that were copied, */
+	uint64_t shared;   /* and those whose payload stayed where it was */
+	uint64_t gathered; /* chains of several buffers or pieces */
+	uint64_t misses;   /* addresses that the IOTLB was asked for */
+};
+
+struct pv_vio_ring {
+	struct pv_virtqueue queue;
+	int call_fd; /* -1: the guest polls */
+	/* Of a transmit queue whose buffers are shared; else NULL. A ring of its own, oldest at loan_head. */
+	struct pv_loan *loans;
+	uint32_t n_loans; /* a power of two */
+	uint32_t loan_head, loan_tail;
+	uint64_t asked; /* I/O virtual address that the frontend was last asked for, plus 1 */
+	struct pv_vio_counters counters;
+	bool loaded;	    /* from the library, not given back yet */
+	_Atomic bool ready; /* the workers may use it while the port runs */
+};
+
+struct pv_vio {
+	_Atomic bool running;	  /* workers may use the rings */
+	_Atomic uint32_t faulted; /* the guest's memory is not all there: its file was cut */
+	_Atomic bool stopped;	  /* the guest broke the rules: not used again until it attaches anew */
+	bool packed;
+	uint8_t header_size;  /* of the virtio-net header in the guest's buffers: 10 or 12 */
+	bool mergeable;	      /* VIRTIO_NET_F_MRG_RXBUF was negotiated */
+	uint32_t copy_break;  /* bytes, see buffers.h */
+	uint32_t frame_limit; /* bytes of the longest frame that an mbuf of the pool takes */
+	uint64_t features;    /* negotiated */
+	struct rte_mempool *pool;
+	struct pv_port *port;
+	struct pv_memory memory;
+
+	/* The message thread's. */
+	bool attached;	   /* between attach and detach */
+	bool memory_known; /* the library has a memory table */
+	int backend_fd;	   /* channel for requests of ours, or -1 */
+	void *log_mapping;
+	size_t log_mapping_size;
+	_Atomic bool enabled[PV_VIO_RINGS];
+	struct pv_iotlb *iotlb;
+	char why[160];		   /* it was stopped; good when `stopped` is set */
+	struct pv_log_limit limit; /* for the workers' line about it */
+	struct pv_vio_ring rings[PV_VIO_RINGS];
+};
+
+/* Makes the data path's half of a port. The frames it makes come from `pool`. NULL without memory. */
+struct pv_vio *pv_vio_new(struct pv_port *port, struct rte_mempool *pool, uint32_t copy_break);
+void pv_vio_free(struct pv_vio *vio);
+
+/*
+ * A guest is there, as device `vid` of the library; or not any more. After detach nothing of ours
+ * refers to its memory.
+ */
+void pv_vio_attach(struct pv_vio *vio, int vid);
+void pv_vio_detach(struct pv_vio *vio, int vid);
+
+/* What a port reports of its rings; the caller owns it. */
+json_t *pv_vio_report(const struct pv_vio *vio);
+
+/* --- messages of the frontend, on the message thread -------------------------------------------------------------- */
+
+/* A connection begins: nothing is known of the one before. */
+void pv_vio_connected(struct pv_vio *vio);
+
+/* The library has a new memory table, or is about to take the one it has away. */
+void pv_vio_take_memory(struct pv_vio *vio, int vid);
+void pv_vio_drop_memory(struct pv_vio *vio);
+
+/* Maps the log of written pages: `size` bytes at `offset` of the file. 0 or -errno. Takes a copy of the descriptor. */
+int pv_vio_set_log(struct pv_vio *vio, int fd, uint64_t size, uint64_t offset);
+
+/* The channel for requests of ours; the descriptor is copied. */
+void pv_vio_set_backend_channel(struct pv_vio *vio, int fd);
+
+struct vhost_iotlb_msg;
+void pv_vio_iotlb_message(struct pv_vio *vio, const struct vhost_iotlb_msg *message);
+
+/* The library says that a ring is complete and enabled, or not. */
+void pv_vio_enable_ring(struct pv_vio *vio, uint16_t ring, bool enabled);
+
+/* Before and after something that may change memory or rings of `vid`. Nothing when no guest is attached. */
+void pv_vio_pause(struct pv_vio *vio, int vid);
+void pv_vio_resume(struct pv_vio *vio, int vid);
+
+/* --- on the workers ----------------------------------------------------------------------------------------------- */
+
+/* The data path's bursts (struct pv_port_ops); `queue` is a queue pair. */
+uint16_t pv_vio_receive(struct pv_vio *vio, uint16_t queue, struct rte_mbuf **packets, uint16_t count);
+uint16_t pv_vio_transmit(struct pv_vio *vio, uint16_t queue, struct rte_mbuf **packets, uint16_t count);
+
+/* Whether the rings of a queue pair may be used now. */
+static inline bool
+pv_vio_may_use(const struct pv_vio *vio, const struct pv_vio_ring *ring)
+{
+	return likely(atomic_load_explicit(&vio->running, memory_order_acquire) && ring->ready && !vio->faulted);
+}
+
+/* Takes the port out of use because the guest broke the rules of a ring, and says why, once. */
+void pv_vio_stop(struct pv_vio *vio, const struct pv_vio_ring *ring);
+
+/* Asks the frontend for the address that the ring's IOTLB lacks, unless it was asked already. */
+void pv_vio_ask_iotlb(struct pv_vio *vio, struct pv_vio_ring *ring);
+
+/* Calls the guest: at most one system call. */
+void pv_vio_call(struct pv_vio_ring *ring);
+
+/* --- loans (vio_receive.c) ---------------------------------------------------------------------------------------- */
+
+/* Prepares the loans of a ring, whose memory is there. */
+void pv_vio_init_loans(struct pv_vio_ring *ring);
+
+/* Gives back what can be given back. Whether nothing is on loan. */
+bool pv_vio_settle(struct pv_vio_ring *ring);
+
+#endif

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Frames to the guest: its receive queue. A frame goes into one chain or, with mergeable buffers, into as many as it
+ * needs (virtio 1.2, 5.1.6.4); it is copied once, from wherever its segments are.
+ */
+#include <errno.h>
+
+#include <rte_atomic.h>
+#include <rte_memcpy.h>
+#include <rte_prefetch.h>
+
+#include "base/limits.h"
+#include "vio/net_header.h"
+#include "vio/vio.h"
+
+/* What became of a frame. */
+enum { FRAME_SENT = -1, RING_FULL = -2, RING_STOPS = -3 }; /* or a drop reason */
+
+#define USED_MAX 256 /* chains of one frame: of 64 KiB in buffers of 256 bytes, which nobody offers */
+
+struct delivery {
+	struct pv_vio *vio;
+	struct pv_vio_ring *ring;
+	struct pv_available chains[PV_BURST_MAX];
+	uint8_t *at[PV_BURST_MAX]; /* the buffer of a plain chain */
+	uint16_t n, next;	   /* chains looked at, and the next one to be used */
+	struct pv_used used[PV_BURST_MAX + USED_MAX];
+	uint16_t n_used;
+	bool pushed; /* something, in this burst */
+};
+
+static inline uint16_t
+look(struct delivery *delivery, uint16_t max, const bool packed)
+{
+	const struct pv_memory *memory = &delivery->vio->memory;
+
+	delivery->next = 0;
+	delivery->n = pv_virtqueue_peek(&delivery->ring->queue, delivery->chains, max, packed);
+	for (uint16_t i = 0; i < delivery->n; i++) {
+		const struct pv_available *chain = &delivery->chains[i];
+
+		delivery->at[i] = NULL;
+		if (likely(pv_available_is_plain(chain, true)))
+			delivery->at[i] = pv_memory_at(memory, chain->address, chain->length);
+		if (likely(delivery->at[i] != NULL)) {
+			__builtin_prefetch(delivery->at[i], 1);
+			__builtin_prefetch(delivery->at[i] + RTE_CACHE_LINE_SIZE, 1);
+		}
+	}
+	return delivery->n;
+}
+
+static inline void
+use(struct delivery *delivery, const struct pv_available *chain, uint32_t length, const bool packed)
+{
+	delivery->used[delivery->n_used++] =
+		(struct pv_used){ .id = chain->id, .slots = chain->slots, .length = length };
+	delivery->next++;
+	pv_virtqueue_take(&delivery->ring->queue, chain, packed);
+}
+
+/* Copies the frame's segments one after the other. */
+static inline void
+copy_segments(uint8_t *to, const struct rte_mbuf *packet)
+{
+	do {
+		rte_memcpy(to, rte_pktmbuf_mtod(packet, const void *), packet->data_len);
+		to += packet->data_len;
+		packet = packet->next;
+	} while (packet != NULL);
+}
+
+static inline void
+write_header(const struct pv_vio *vio, uint8_t *to, const struct virtio_net_hdr *header)
+{
+	struct virtio_net_hdr_mrg_rxbuf whole = { .hdr = *header, .num_buffers = 1 };
+
+	memcpy(to, &whole, vio->header_size);
+}
+
+/* The common case: a plain chain that the whole frame fits in. */
+static inline void
+fill_plain(struct delivery *delivery, const struct virtio_net_hdr *header, const struct rte_mbuf *packet,
+	   const bool packed)
+{
+	struct pv_vio *vio = delivery->vio;
+	uint8_t *at = delivery->at[delivery->next];
+	uint32_t length = vio->header_size + packet->pkt_len;
+
+	write_header(vio, at, header);
+	copy_segments(at + vio->header_size, packet);
+	pv_memory_written(&vio->memory, at, length);
+	use(delivery, &delivery->chains[delivery->next], length, packed);
+}
+
+/* --- frames over several buffers ---------------------------------------------------------------------------------- */
+
+/* Where copying out of a frame has come to. */
+struct reader {
+	const struct rte_mbuf *segment;
+	uint32_t offset; /* in it */
+	uint32_t left;	 /* of the frame */
+};
+
+static void
+read_some(struct reader *reader, uint8_t *to, uint64_t length)
+{
+	while (length > 0) {
+		uint32_t part = (uint32_t)RTE_MIN((uint64_t)reader->segment->data_len - reader->offset, length);
+
+		rte_memcpy(to, rte_pktmbuf_mtod_offset(reader->segment, const uint8_t *, reader->offset), part);
+		to += part;
+		length -= part;
+		reader->left -= part;
+		reader->offset += part;
+		if (reader->offset == reader->segment->data_len) {
+			reader->segment = reader->segment->next;
+			reader->offset = 0;
+		}
+	}
+}
+
+/* Writes the virtio-net header to the beginning of the pieces; it may lie over several. */
+static void
+write_to_pieces(const struct pv_memory *memory, const struct pv_pieces *pieces, const void *from, uint32_t length)
+{
+	const uint8_t *at = from;
+
+	for (uint32_t i = 0; length > 0; i++) {
+		uint32_t part = (uint32_t)RTE_MIN(pieces->piece[i].iov_len, (size_t)length);
+
+		memcpy(pieces->piece[i].iov_base, at, part);
+		pv_memory_written(memory, pieces->piece[i].iov_base, part);
+		at += part;
+		length -= part;
+	}
+}
+
+/* Fills pieces from `skip` on with what is left of the frame; returns how many bytes. */
+static uint32_t
+fill_pieces(const struct pv_memory *memory, const struct pv_pieces *pieces, uint32_t skip, struct reader *reader)
+{
+	uint32_t before = reader->left;
+
+	for (uint32_t i = 0; i < pieces->n && reader->left > 0; i++) {
+		const struct iovec *piece = &pieces->piece[i];
+		uint64_t part;
+
+		if (skip >= piece->iov_len) {
+			skip -= (uint32_t)piece->iov_len;
+			continue;
+		}
+		part = RTE_MIN(piece->iov_len - skip, (size_t)reader->left);
+		read_some(reader, (uint8_t *)piece->iov_base + skip, part);
+		pv_memory_written(memory, (uint8_t *)piece->iov_base + skip, part);
+		skip = 0;
+	}
+	return before - reader->left;
+}
+
+/* The first place of a frame's header, to be written again when the number of its buffers is known. */
+struct header_place {
+	uint8_t *at[2]; /* of the two bytes of num_buffers, which may be apart */
+};
+
+static void
+find_place(const struct pv_pieces *pieces, struct header_place *place)
+{
+	uint64_t offset = offsetof(struct virtio_net_hdr_mrg_rxbuf, num_buffers);
+
+	for (uint32_t byte = 0; byte < 2; byte++) {
+		uint64_t left = offset + byte;
+		uint32_t i = 0;
+
+		while (left >= pieces->piece[i].iov_len)
+			left -= pieces->piece[i++].iov_len;
+		place->at[byte] = (uint8_t *)pieces->piece[i].iov_base + left;
+	}
+}
+
+/* The next chain's buffers. 0, or RING_FULL, RING_STOPS, or a drop reason when the chain is of no use. */
+static int
+next_buffers(struct delivery *delivery, struct pv_pieces *writable, const bool packed)
+{
+	struct pv_pieces readable;
+	int result;
+
+	if (delivery->next == delivery->n && look(delivery, PV_BURST_MAX, packed) == 0)
+		return delivery->ring->queue.stopped != NULL ? RING_STOPS : RING_FULL;
+	delivery->ring->counters.gathered++;
+	result = pv_virtqueue_gather(&delivery->ring->queue, &delivery->chains[delivery->next], &readable, writable);
+	if (result == -EAGAIN) {
+		pv_vio_ask_iotlb(delivery->vio, delivery->ring);
+		return RING_FULL;
+	}
+	if (result == -EPROTO)
+		return RING_STOPS;
+	return result != 0 || readable.n > 0 ? PV_DROP_BAD_CHAIN : 0;
+}
+
+/* A place in the ring to come back to. */
+struct mark {
+	uint16_t next_avail, n_used;
+	bool avail_wrap;
+};
+
+static struct mark
+mark(const struct delivery *delivery)
+{
+	return (struct mark){
+		.next_avail = delivery->ring->queue.next_avail,
+		.avail_wrap = delivery->ring->queue.avail_wrap,
+		.n_used = delivery->n_used,
+	};
+}
+
+/* Makes the chains taken since available again: nothing was pushed. */
+static void
+go_back(struct delivery *delivery, const struct mark *to)
+{
+	delivery->ring->queue.next_avail = to->next_avail;
+	delivery->ring->queue.avail_wrap = to->avail_wrap;
+	delivery->n_used = to->n_used;
+	delivery->n = delivery->next = 0; /* to be looked at again */
+}
+
+/* Puts the rest of a frame into further chains. */
+static int
+fill_more(struct delivery *delivery, struct reader *reader, uint16_t *buffers, const bool packed)
+{
+	while (reader->left > 0) {
+		struct pv_pieces writable;
+		int result;
+
+		if (*buffers == USED_MAX)
+			return PV_DROP_SMALL_BUFFER;
+		result = next_buffers(delivery, &writable, packed);
+		if (result != 0)
+			return result;
+		use(delivery, &delivery->chains[delivery->next],
+		    fill_pieces(&delivery->vio->memory, &writable, 0, reader), packed);
+		(*buffers)++;
+	}
+	return FRAME_SENT;
+}
+
+/* A chain that can hold nothing goes back empty, so that the ring goes on. */
+static int
+refuse_chain(struct delivery *delivery, int why, const bool packed)
+{
+	use(delivery, &delivery->chains[delivery->next], 0, packed);
+	return why;
+}
+
+/* Any chain, or several. */
+static int
+fill_any(struct delivery *delivery, const struct virtio_net_hdr *header, const struct rte_mbuf *packet,
+	 const bool packed)
+{
+	struct pv_vio *vio = delivery->vio;
+	struct virtio_net_hdr_mrg_rxbuf whole = { .hdr = *header, .num_buffers = 1 };
+	struct reader reader = { .segment = packet, .left = packet->pkt_len };
+	struct header_place place = { { NULL, NULL } };
+	struct pv_pieces writable;
+	struct mark start = mark(delivery);
+	uint16_t buffers = 1;
+	int result = next_buffers(delivery, &writable, packed);
+
+	if (result == PV_DROP_BAD_CHAIN || (result == 0 && writable.bytes <= vio->header_size))
+		return refuse_chain(delivery, PV_DROP_BAD_CHAIN, packed);
+	if (result != 0)
+		return result;
+	if (!vio->mergeable && writable.bytes < vio->header_size + (uint64_t)packet->pkt_len)
+		return PV_DROP_SMALL_BUFFER;
+	write_to_pieces(&vio->memory, &writable, &whole, vio->header_size);
+	if (vio->mergeable)
+		find_place(&writable, &place);
+	use(delivery, &delivery->chains[delivery->next],
+	    vio->header_size + fill_pieces(&vio->memory, &writable, vio->header_size, &reader), packed);
+	result = fill_more(delivery, &reader, &buffers, packed);
+	if (result != FRAME_SENT) {
+		go_back(delivery, &start);
+	} else if (buffers > 1) {
+		*place.at[0] = (uint8_t)buffers;
+		*place.at[1] = (uint8_t)(buffers >> 8);
+	}
+	return result;
+}
+
+/* --- the burst ---------------------------------------------------------------------------------------------------- */
+
+static inline int
+deliver(struct delivery *delivery, const struct rte_mbuf *packet, const bool packed)
+{
+	struct pv_vio *vio = delivery->vio;
+	struct virtio_net_hdr header;
+
+	if (unlikely(pv_net_header_write(packet, vio->features, &header) != 0))
+		return PV_DROP_NEEDS_OFFLOAD;
+	if (likely(delivery->next < delivery->n && delivery->at[delivery->next] != NULL &&
+		   delivery->chains[delivery->next].length >= vio->header_size + packet->pkt_len)) {
+		fill_plain(delivery, &header, packet, packed);
+		return FRAME_SENT;
+	}
+	return fill_any(delivery, &header, packet, packed);
+}
+
+static void
+count_lost(const struct pv_vio *vio, uint16_t queue, int reason, const struct rte_mbuf *packet)
+{
+	vio->port->count_refused(vio->port, queue, (uint16_t)reason, 1, packet->pkt_len);
+}
+
+static inline void
+push(struct delivery *delivery, const bool packed)
+{
+	pv_virtqueue_push(&delivery->ring->queue, delivery->used, delivery->n_used, packed);
+	delivery->pushed = delivery->pushed || delivery->n_used > 0;
+	delivery->n_used = 0;
+}
+
+static __rte_always_inline uint16_t
+transmit(struct pv_vio *vio, struct pv_vio_ring *ring, uint16_t queue, struct rte_mbuf **packets, uint16_t count,
+	 const bool packed)
+{
+	struct delivery delivery;
+	struct pv_virtqueue *virtqueue = &ring->queue;
+	uint16_t sent = 0;
+
+	delivery.vio = vio;
+	delivery.ring = ring;
+	delivery.n_used = 0;
+	delivery.pushed = false;
+	look(&delivery, count, packed);
+	while (sent < count) {
+		int result = deliver(&delivery, packets[sent], packed);
+
+		if (unlikely(result == RING_FULL || result == RING_STOPS))
+			break;
+		if (unlikely(result != FRAME_SENT))
+			count_lost(vio, queue, result, packets[sent]);
+		sent++;
+		if (unlikely(delivery.n_used >= PV_BURST_MAX))
+			push(&delivery, packed);
+	}
+	push(&delivery, packed);
+	if (delivery.pushed) {
+		pv_virtqueue_publish(virtqueue, packed);
+		if (pv_virtqueue_wants_call(virtqueue))
+			pv_vio_call(ring);
+	}
+	if (unlikely(virtqueue->stopped != NULL))
+		pv_vio_stop(vio, ring);
+	return sent;
+}
+
+uint16_t
+pv_vio_transmit(struct pv_vio *vio, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+{
+	struct pv_vio_ring *ring = &vio->rings[2 * queue];
+	uint16_t sent;
+
+	if (unlikely(!pv_vio_may_use(vio, ring)))
+		return 0;
+	sent = vio->packed ? transmit(vio, ring, queue, packets, count, true) :
+			     transmit(vio, ring, queue, packets, count, false);
+	rte_pktmbuf_free_bulk(packets, sent);
+	return sent;
+}
