@@ -4,7 +4,7 @@ BUILD ?= build
 GUEST ?= uml
 
 .DEFAULT_GOAL := all
-.PHONY: all deps demo test bench lint docs install clean
+.PHONY: all deps demo test bench bench-uml fuzz lint docs install clean
 
 # Every target that needs packages installs those that are missing.
 deps:
@@ -21,8 +21,20 @@ demo: all
 test: all
 	@scripts/test $(BUILD)
 
-# What the techniques of the enhanced UML are worth, measured on the same guests: interleaved runs, medians, ratios.
+# Each fuzzer for FUZZ_SECONDS (600), from its corpus and what the runs before it found.
+fuzz: deps
+	@tests/fuzz/build
+	@failed=0; for corpus in tests/fuzz/corpus/*; do \
+		tests/fuzz/run long build-fuzz/tests/fuzz/fuzz_$${corpus##*/} $$corpus || failed=1; \
+	done; exit $$failed
+
+# pktvirt beside OVS-DPDK and testpmd: packets per second, cycles per packet. BENCH="--quick --markdown" and the like.
 bench: all
+	@scripts/deps bench
+	@bench/switch $(BENCH)
+
+# What the techniques of the enhanced UML are worth, measured on the same guests: interleaved runs, medians, ratios.
+bench-uml: all
 	@bench/compare uml.json eul.json --guest $(GUEST)
 
 lint: deps

@@ -51,7 +51,6 @@ struct mapping {
 static struct watch watches[WATCHES_MAX];
 static _Atomic size_t watches_used; /* none at this place or after it was ever taken */
 static struct sigaction previous;
-static bool installed;
 
 /* initial-exec: a handler must not be the first to ask for a thread's storage, which may allocate it. */
 static __thread __attribute__((tls_model("initial-exec"))) _Atomic uint32_t *shield;
@@ -88,14 +87,16 @@ replace(uintptr_t base, uintptr_t length)
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED;
 }
 
-/* Replaces the page at the address, of whatever size it is: less than all of it cannot be. */
+/* Replaces the page at the address, of whatever size it is: to replace less than all of it is EINVAL. */
 static bool
 replace_page(uintptr_t address)
 {
-	for (uintptr_t size = PAGE; size <= HUGE_PAGE_MAX; size *= 2)
-		if (replace(address & ~(size - 1), size))
-			return true;
-	return false;
+	bool replaced = false;
+
+	errno = EINVAL;
+	for (uintptr_t size = PAGE; !replaced && errno == EINVAL && size <= HUGE_PAGE_MAX; size *= 2)
+		replaced = replace(address & ~(size - 1), size);
+	return replaced;
 }
 
 static bool
@@ -145,16 +146,16 @@ on_sigbus(int number, siginfo_t *info, void *context)
 int
 pv_fault_install(void)
 {
-	struct sigaction action = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_RESTART };
+	struct sigaction action = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_RESTART }, now;
 
-	if (installed)
+	if (sigaction(SIGBUS, NULL, &now) != 0)
+		return -errno;
+	if ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_sigbus)
 		return 0;
+	previous = now;
 	sigemptyset(&action.sa_mask);
 	/* No SA_NODEFER: a fault of the handler itself must kill, not recurse. Other threads' are not held up. */
-	if (sigaction(SIGBUS, &action, &previous) != 0)
-		return -errno;
-	installed = true;
-	return 0;
+	return sigaction(SIGBUS, &action, NULL) == 0 ? 0 : -errno;
 }
 
 /* Takes a free place in the table, or NULL. */

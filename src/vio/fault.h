@@ -14,8 +14,8 @@
 #include <stdint.h>
 
 /*
- * Takes SIGBUS of the process over, once, after EAL has started and before any guest is let in; any other SIGBUS goes
- * the way it went before. 0 or -errno.
+ * Takes SIGBUS of the process over, after EAL has started and before any guest is let in; any other SIGBUS goes the way
+ * it went before. Nothing happens when it is ours already. 0 or -errno.
  */
 int pv_fault_install(void);
 

@@ -30,31 +30,11 @@
 #include "base/sockpath.h"
 #include "vio/port_types.h"
 #include "vio/vhost_connection.h"
+#include "vio/vhost_guard.h"
+#include "vio/vhost_message.h"
 #include "vio/vio.h"
 
 #define VIDS_MAX 1024 /* the library's own limit of devices */
-
-/*
- * Requests of the vhost-user protocol ("Front-end message types"), and the beginning of the library's struct
- * vhu_msg_context (DPDK 22.11), which its headers do not export.
- */
-enum {
-	REQUEST_GET_FEATURES = 1,
-	REQUEST_SET_FEATURES = 2,
-	REQUEST_SET_OWNER = 3,
-	REQUEST_RESET_OWNER = 4,
-	REQUEST_SET_MEM_TABLE = 5,
-	REQUEST_SET_LOG_BASE = 6,
-	REQUEST_SET_VRING_NUM = 8,
-	REQUEST_SET_VRING_ADDR = 9,
-	REQUEST_SET_VRING_BASE = 10,
-	REQUEST_SET_VRING_KICK = 12,
-	REQUEST_SET_VRING_CALL = 13,
-	REQUEST_SET_VRING_ENABLE = 18,
-	REQUEST_SET_BACKEND_REQ_FD = 21,
-	REQUEST_IOTLB_MSG = 22,
-};
-#define FLAG_NEED_REPLY (1u << 3)
 
 struct vhost_options {
 	char *socket;
@@ -112,11 +92,21 @@ find_by_socket(int vid)
 	return NULL;
 }
 
+/* Whether a frontend may come back to a pktvirt that was started again; UML gives its device up. */
+static bool
+remembers(const struct pv_vhost *vhost, enum pv_frontend frontend)
+{
+	return vhost->vio != NULL && (vhost->mode == PV_VHOST_CLIENT || frontend == PV_FRONTEND_QEMU);
+}
+
 /* Offers this connection what its kind of frontend can take. The library then refuses anything else. */
 static void
 offer(struct pv_vhost *vhost, enum pv_frontend frontend)
 {
 	uint64_t offered = pv_vhost_offered(frontend, vhost->able);
+
+	if (remembers(vhost, frontend))
+		offered |= vhost->known_features & vhost->able;
 
 	vhost->frontend = frontend;
 	vhost->told = true;
@@ -125,21 +115,13 @@ offer(struct pv_vhost *vhost, enum pv_frontend frontend)
 	rte_vhost_driver_disable_features(vhost->socket, ~offered);
 }
 
-/* The beginning of a message, as the vhost-user protocol has it. */
-struct message {
-	uint32_t request, flags, size;
-	union {
-		struct vhost_iotlb_msg iotlb;
-	} payload;
-} __rte_packed;
-
 /* Ends the connection of a frontend that does not read: an answer to it would wait with the rings locked. */
 static enum rte_vhost_msg_result
-cut_off(struct pv_vhost *vhost, struct message *message)
+cut_off(struct pv_vhost *vhost, struct pv_vhost_message *message)
 {
 	pv_log_limited(&vhost->port->limit, PV_LOG_WARNING, vhost->port->name,
 		       "cut off: the frontend does not read the answers to its messages");
-	message->flags &= ~FLAG_NEED_REPLY;
+	message->flags &= ~PV_VHOST_FLAG_NEED_REPLY;
 	return RTE_VHOST_MSG_RESULT_ERR;
 }
 
@@ -149,9 +131,9 @@ tell_frontend(struct pv_vhost *vhost, uint32_t request)
 {
 	if (vhost->wanted != PV_FRONTEND_AUTO)
 		offer(vhost, vhost->wanted);
-	else if (request == REQUEST_SET_OWNER)
+	else if (request == PV_VHOST_SET_OWNER)
 		offer(vhost, PV_FRONTEND_UML);
-	else if (request == REQUEST_GET_FEATURES)
+	else if (request == PV_VHOST_GET_FEATURES)
 		offer(vhost, PV_FRONTEND_QEMU);
 }
 
@@ -160,9 +142,9 @@ static bool
 touches_rings(uint32_t request)
 {
 	static const uint32_t requests[] = {
-		REQUEST_SET_FEATURES,	REQUEST_RESET_OWNER,	  REQUEST_SET_MEM_TABLE,  REQUEST_SET_LOG_BASE,
-		REQUEST_SET_VRING_NUM,	REQUEST_SET_VRING_ADDR,	  REQUEST_SET_VRING_BASE, REQUEST_SET_VRING_KICK,
-		REQUEST_SET_VRING_CALL, REQUEST_SET_VRING_ENABLE, REQUEST_IOTLB_MSG,
+		PV_VHOST_SET_FEATURES,	 PV_VHOST_RESET_OWNER,	    PV_VHOST_SET_MEM_TABLE,  PV_VHOST_SET_LOG_BASE,
+		PV_VHOST_SET_VRING_NUM,	 PV_VHOST_SET_VRING_ADDR,   PV_VHOST_SET_VRING_BASE, PV_VHOST_SET_VRING_KICK,
+		PV_VHOST_SET_VRING_CALL, PV_VHOST_SET_VRING_ENABLE, PV_VHOST_IOTLB_MSG,
 	};
 
 	for (size_t i = 0; i < RTE_DIM(requests); i++)
@@ -171,23 +153,46 @@ touches_rings(uint32_t request)
 	return false;
 }
 
-/* The library handles the message next. */
+/* The library handles the message next, and takes its descriptors. */
 static void
-make_way(struct pv_vhost *vhost, int vid, const struct message *message)
+make_way(struct pv_vhost *vhost, int vid, const struct pv_vhost_message *message)
 {
+	if (message->request == PV_VHOST_SET_BACKEND_REQ_FD && message->fd_num == 1)
+		pv_vio_set_backend_channel(vhost->vio, message->fds[0]);
+	else if (message->request == PV_VHOST_GET_VRING_BASE)
+		pv_vio_tell_base(vhost->vio, message->payload.state.index);
 	if (!touches_rings(message->request))
 		return;
 	vhost->in_message = true;
 	pv_vio_pause(vhost->vio, vid);
-	if (message->request == REQUEST_SET_MEM_TABLE || message->request == REQUEST_RESET_OWNER)
+	if (message->request == PV_VHOST_SET_MEM_TABLE || message->request == PV_VHOST_RESET_OWNER)
 		pv_vio_drop_memory(vhost->vio);
+	else if (message->request == PV_VHOST_SET_LOG_BASE && message->fd_num == 1)
+		pv_vio_set_log(vhost->vio, message->fds[0], message->payload.log.mmap_size,
+			       message->payload.log.mmap_offset);
+}
+
+/* The two messages of in-flight tracking are ours, not the library's. */
+static enum rte_vhost_msg_result
+handle_inflight(struct pv_vhost *vhost, int vid, struct pv_vhost_message *message)
+{
+	int result;
+
+	if (message->request == PV_VHOST_GET_INFLIGHT_FD)
+		return pv_vio_make_inflight(vhost->vio, vid, message) == 0 ? RTE_VHOST_MSG_RESULT_REPLY :
+									     RTE_VHOST_MSG_RESULT_ERR;
+	pv_vio_pause(vhost->vio, vid);
+	result = pv_vio_set_inflight(vhost->vio, vid, message);
+	pv_vhost_message_close_fds(message);
+	pv_vio_resume(vhost->vio, vid);
+	return result == 0 ? RTE_VHOST_MSG_RESULT_OK : RTE_VHOST_MSG_RESULT_ERR;
 }
 
 static enum rte_vhost_msg_result
 before_message(int vid, void *message)
 {
 	struct pv_vhost *vhost = find_by_vid(vid);
-	struct message *header = message;
+	struct pv_vhost_message *header = message;
 
 	if (vhost == NULL)
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
@@ -195,17 +200,12 @@ before_message(int vid, void *message)
 		return cut_off(vhost, header);
 	if (!vhost->told)
 		tell_frontend(vhost, header->request);
-	if (vhost->vio != NULL)
-		make_way(vhost, vid, header);
+	if (vhost->vio == NULL)
+		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+	if (header->request == PV_VHOST_GET_INFLIGHT_FD || header->request == PV_VHOST_SET_INFLIGHT_FD)
+		return handle_inflight(vhost, vid, header);
+	make_way(vhost, vid, header);
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
-}
-
-static void
-take_iotlb_message(struct pv_vhost *vhost, const struct message *message)
-{
-	struct vhost_iotlb_msg aligned = message->payload.iotlb;
-
-	pv_vio_iotlb_message(vhost->vio, &aligned);
 }
 
 /* The library has handled the message, and it was good. */
@@ -213,14 +213,14 @@ static enum rte_vhost_msg_result
 after_message(int vid, void *message)
 {
 	struct pv_vhost *vhost = find_by_vid(vid);
-	const struct message *handled = message;
+	const struct pv_vhost_message *handled = message;
 
 	if (vhost == NULL || vhost->vio == NULL || !touches_rings(handled->request))
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
-	if (handled->request == REQUEST_SET_MEM_TABLE)
+	if (handled->request == PV_VHOST_SET_MEM_TABLE)
 		pv_vio_take_memory(vhost->vio, vid);
-	else if (handled->request == REQUEST_IOTLB_MSG)
-		take_iotlb_message(vhost, handled);
+	else if (handled->request == PV_VHOST_IOTLB_MSG)
+		pv_vio_iotlb_message(vhost->vio, handled);
 	vhost->in_message = false;
 	pv_vio_resume(vhost->vio, vid);
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
@@ -248,13 +248,37 @@ on_connection(int vid)
 	vhost->accepted_protocol = 0;
 	memset(vhost->ring_enabled, 0, sizeof(vhost->ring_enabled));
 	vhost->in_message = false;
-	if (vhost->vio != NULL)
+	vhost->known_features = 0;
+	if (vhost->vio != NULL) {
 		pv_vio_connected(vhost->vio);
+		vhost->known_features = pv_remember_features(vhost->socket);
+	}
 	by_vid[vid] = vhost;
 	vhost->connection = vid;
 	vhost->connection_fd = pv_connection_find(vhost->socket, vhost->mode == PV_VHOST_SERVER);
 	pv_connection_limit_reads(vhost->connection_fd);
 	return rte_vhost_extern_callback_register(vid, &message_ops, NULL);
+}
+
+static void
+forget_guest(struct pv_vhost *vhost)
+{
+	pv_remember_close(vhost->remembered);
+	vhost->remembered = NULL;
+}
+
+/* What lets a pktvirt that is started after this one go on with the guest. Without it, it works until then. */
+static void
+remember_guest(struct pv_vhost *vhost)
+{
+	forget_guest(vhost);
+	if (!remembers(vhost, vhost->frontend))
+		return;
+	vhost->remembered = pv_remember_open(vhost->socket, vhost->accepted);
+	if (vhost->remembered == NULL)
+		pv_log_limited(&vhost->port->limit, PV_LOG_WARNING, vhost->port->name,
+			       "cannot keep %s.guest (%s): after a restart of pktvirt this guest may not come back",
+			       vhost->socket, strerror(errno));
 }
 
 static void
@@ -265,6 +289,8 @@ on_connection_gone(int vid)
 	if (vhost == NULL)
 		return;
 	by_vid[vid] = NULL;
+	forget_guest(vhost);
+	pv_remember_nothing(vhost->socket);
 	vhost->connection = -1;
 }
 
@@ -325,8 +351,10 @@ on_guest(int vid)
 	vhost->accepted_protocol = protocol;
 	vhost->vid = vid;
 	vhost->attachments++;
-	if (vhost->vio != NULL)
-		pv_vio_attach(vhost->vio, vid);
+	if (vhost->vio != NULL) {
+		remember_guest(vhost);
+		pv_vio_attach(vhost->vio, vid, vhost->remembered);
+	}
 	vhost->port->set_up(vhost->port, true);
 	pv_log_limited(&vhost->events, PV_LOG_INFO, vhost->port->name, "guest attached: %s driver, %s ring%s",
 		       (features & (1ULL << VIRTIO_F_VERSION_1)) != 0 ? "virtio 1" : "legacy",
@@ -407,6 +435,20 @@ vhost_check(const void *options, const char *path, struct pv_diag *diag)
 	}
 }
 
+/* What the data path adds to the library's own features of the protocol. */
+static int
+offer_protocol(const struct pv_vhost *vhost)
+{
+	uint64_t features;
+
+	if (vhost->vio == NULL)
+		return 0;
+	if (rte_vhost_driver_get_protocol_features(vhost->socket, &features) != 0)
+		return -1;
+	features |= 1ULL << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD;
+	return rte_vhost_driver_set_protocol_features(vhost->socket, features);
+}
+
 static int
 register_socket(struct pv_vhost *vhost)
 {
@@ -420,7 +462,7 @@ register_socket(struct pv_vhost *vhost)
 		return -EADDRNOTAVAIL;
 	}
 	if (rte_vhost_driver_get_features(vhost->socket, &vhost->able) != 0 ||
-	    rte_vhost_driver_callback_register(vhost->socket, &device_ops) != 0) {
+	    rte_vhost_driver_callback_register(vhost->socket, &device_ops) != 0 || offer_protocol(vhost) != 0) {
 		rte_vhost_driver_unregister(vhost->socket);
 		return -EINVAL;
 	}
@@ -470,6 +512,7 @@ forget(struct pv_port *port)
 	by_socket[port->id] = NULL;
 	port->priv = NULL;
 	pv_vio_free(vhost->vio);
+	forget_guest(vhost);
 	rte_free(vhost);
 }
 

@@ -33,8 +33,10 @@ struct pv_vhost {
 	int connection_fd;	    /* of the connection, or -1 */
 	struct pv_log_limit events; /* for guests that come and go */
 	uint64_t able;		    /* virtio features of the data path */
-	_Atomic uint64_t offered;   /* virtio features, at the last connection */
-	_Atomic uint64_t accepted;  /* virtio features, of the guest that is attached */
+	uint64_t known_features;    /* of a guest that an earlier pktvirt left attached */
+	struct pv_remembered *remembered;
+	_Atomic uint64_t offered;  /* virtio features, at the last connection */
+	_Atomic uint64_t accepted; /* virtio features, of the guest that is attached */
 	_Atomic uint64_t accepted_protocol;
 	_Atomic uint64_t attachments; /* guests that came, in all */
 	bool ring_enabled[2 * PV_QUEUES_MAX];

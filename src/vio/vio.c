@@ -17,6 +17,7 @@
 #include <rte_vhost.h>
 
 #include "vio/buffers.h"
+#include "vio/fault.h"
 
 #define BIT(n) (1ULL << (n))
 #define SETTLE_POLL_NS 50000
@@ -35,6 +36,7 @@ pv_vio_new(struct pv_port *port, struct rte_mempool *pool, uint32_t copy_break)
 	vio->frame_limit =
 		RTE_MIN((uint32_t)port->frame_max, rte_pktmbuf_data_room_size(pool) - (uint32_t)RTE_PKTMBUF_HEADROOM);
 	vio->backend_fd = -1;
+	vio->inflight_fd = -1;
 	vio->limit.burst = 10;
 	return vio;
 }
@@ -42,8 +44,10 @@ pv_vio_new(struct pv_port *port, struct rte_mempool *pool, uint32_t copy_break)
 static void
 drop_log(struct pv_vio *vio)
 {
-	if (vio->log_mapping != NULL)
+	if (vio->log_mapping != NULL) {
+		pv_fault_unwatch(vio->log_mapping);
 		munmap(vio->log_mapping, vio->log_mapping_size);
+	}
 	vio->log_mapping = NULL;
 	vio->memory.log = NULL;
 }
@@ -56,14 +60,39 @@ drop_backend_channel(struct pv_vio *vio)
 	vio->backend_fd = -1;
 }
 
+static void
+drop_inflight(struct pv_vio *vio)
+{
+	if (vio->inflight.mapping != NULL)
+		pv_fault_unwatch(vio->inflight.mapping);
+	pv_inflight_unmap(&vio->inflight);
+}
+
+static void
+drop_inflight_file(struct pv_vio *vio)
+{
+	if (vio->inflight_fd >= 0)
+		close(vio->inflight_fd);
+	vio->inflight_fd = -1;
+}
+
+/* Forgets all that belongs to a connection. */
+static void
+drop_all(struct pv_vio *vio)
+{
+	pv_vio_drop_memory(vio);
+	drop_log(vio);
+	drop_backend_channel(vio);
+	drop_inflight(vio);
+	drop_inflight_file(vio);
+}
+
 void
 pv_vio_free(struct pv_vio *vio)
 {
 	if (vio == NULL)
 		return;
-	pv_vio_drop_memory(vio);
-	drop_log(vio);
-	drop_backend_channel(vio);
+	drop_all(vio);
 	rte_free(vio->iotlb);
 	rte_free(vio);
 }
@@ -73,9 +102,7 @@ pv_vio_free(struct pv_vio *vio)
 void
 pv_vio_connected(struct pv_vio *vio)
 {
-	pv_vio_drop_memory(vio);
-	drop_log(vio);
-	drop_backend_channel(vio);
+	drop_all(vio);
 	for (uint16_t i = 0; i < PV_VIO_RINGS; i++)
 		vio->enabled[i] = false;
 	vio->faulted = 0;
@@ -84,6 +111,9 @@ pv_vio_connected(struct pv_vio *vio)
 void
 pv_vio_drop_memory(struct pv_vio *vio)
 {
+	for (uint32_t i = 0; i < vio->n_watched; i++)
+		pv_fault_unwatch(vio->watched[i]);
+	vio->n_watched = 0;
 	vio->memory_known = false;
 	vio->memory.n_regions = 0;
 	vio->memory.n_direct = 0;
@@ -108,6 +138,8 @@ pv_vio_take_memory(struct pv_vio *vio, int vid)
 			.size = from->size,
 			.host = (uint8_t *)(uintptr_t)from->host_user_addr,
 		};
+		vio->watched[vio->n_watched++] = from->mmap_addr;
+		pv_fault_watch(from->mmap_addr, from->mmap_size, &vio->faulted);
 	}
 	vio->memory_known = true;
 	free(table);
@@ -123,7 +155,61 @@ pv_vio_set_log(struct pv_vio *vio, int fd, uint64_t size, uint64_t offset)
 	drop_log(vio);
 	vio->log_mapping = mapping;
 	vio->log_mapping_size = size;
+	pv_fault_watch(mapping, size, &vio->faulted);
 	return 0;
+}
+
+/* Whether the rings will be packed; asked before a guest is attached, too. */
+static bool
+is_packed(int vid)
+{
+	uint64_t features = 0;
+
+	rte_vhost_get_negotiated_features(vid, &features);
+	return (features & BIT(VIRTIO_F_RING_PACKED)) != 0;
+}
+
+int
+pv_vio_make_inflight(struct pv_vio *vio, int vid, struct pv_vhost_message *message)
+{
+	struct pv_vhost_inflight asked = message->payload.inflight;
+	size_t size = pv_inflight_size(asked.num_queues, asked.queue_size, is_packed(vid));
+	int fd = pv_inflight_create(size);
+
+	if (fd < 0)
+		return fd;
+	drop_inflight_file(vio);
+	vio->inflight_fd = fd;
+	asked.mmap_size = size;
+	asked.mmap_offset = 0;
+	message->payload.inflight = asked;
+	message->size = sizeof(asked);
+	message->fds[0] = fd;
+	message->fd_num = 1;
+	return 0;
+}
+
+int
+pv_vio_set_inflight(struct pv_vio *vio, int vid, const struct pv_vhost_message *message)
+{
+	struct pv_vhost_inflight given = message->payload.inflight;
+	int result;
+
+	if (message->fd_num != 1)
+		return -EINVAL;
+	drop_inflight(vio);
+	result = pv_inflight_map(&vio->inflight, message->fds[0], given.mmap_size, given.mmap_offset, given.num_queues,
+				 given.queue_size, is_packed(vid));
+	if (result == 0)
+		pv_fault_watch(vio->inflight.mapping, vio->inflight.mapping_size, &vio->faulted);
+	return result;
+}
+
+void
+pv_vio_tell_base(struct pv_vio *vio, uint32_t ring)
+{
+	if (vio->remembered != NULL && ring < PV_VIO_RINGS)
+		vio->remembered->rings[ring].live = 0;
 }
 
 void
@@ -134,12 +220,12 @@ pv_vio_set_backend_channel(struct pv_vio *vio, int fd)
 }
 
 static void
-insert_range(struct pv_vio *vio, const struct vhost_iotlb_msg *message)
+insert_range(struct pv_vio *vio, const struct pv_vhost_iotlb *message)
 {
-	uint8_t *host = pv_memory_at_user(&vio->memory, message->uaddr, message->size);
+	uint8_t *host = pv_memory_at_user(&vio->memory, message->user_address, message->size);
 
-	if (host != NULL && message->size > 0 && message->iova + message->size - 1 >= message->iova)
-		pv_iotlb_insert(vio->iotlb, message->iova, message->size, host, message->perm);
+	if (host != NULL && message->size > 0 && message->address + message->size - 1 >= message->address)
+		pv_iotlb_insert(vio->iotlb, message->address, message->size, host, message->permissions);
 }
 
 /* Most ports never need one. */
@@ -152,14 +238,16 @@ has_iotlb(struct pv_vio *vio)
 }
 
 void
-pv_vio_iotlb_message(struct pv_vio *vio, const struct vhost_iotlb_msg *message)
+pv_vio_iotlb_message(struct pv_vio *vio, const struct pv_vhost_message *message)
 {
+	struct pv_vhost_iotlb change = message->payload.iotlb;
+
 	if (!has_iotlb(vio))
 		return;
-	if (message->type == VHOST_IOTLB_UPDATE)
-		insert_range(vio, message);
-	else if (message->type == VHOST_IOTLB_INVALIDATE)
-		pv_iotlb_remove(vio->iotlb, message->iova, message->size);
+	if (change.type == VHOST_IOTLB_UPDATE)
+		insert_range(vio, &change);
+	else if (change.type == VHOST_IOTLB_INVALIDATE)
+		pv_iotlb_remove(vio->iotlb, change.address, change.size);
 	for (uint16_t i = 0; i < PV_VIO_RINGS; i++)
 		vio->rings[i].asked = 0;
 }
@@ -226,6 +314,39 @@ never_wait(int fd)
 		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
+/* A packed ring whose place nobody else keeps; where it was left, if it is the ring that we knew. */
+static void
+remember_ring(struct pv_vio *vio, uint16_t index, struct pv_virtqueue *queue, uint16_t told, bool first)
+{
+	struct pv_remembered_ring *known = &vio->remembered->rings[index];
+	uint64_t guest = pv_memory_guest_address(&vio->memory, queue->ring);
+	bool same = first && known->live && known->guest == guest && known->size == queue->size && known->told == told;
+
+	pv_inflight_begin(queue, &known->journal, same);
+	known->guest = guest;
+	known->size = queue->size;
+	known->live = 1;
+	if (first)
+		known->told = told;
+}
+
+/* Has the ring's place kept where it outlives us. */
+static void
+track_ring(struct pv_vio *vio, uint16_t index, const struct pv_virtqueue_setup *setup)
+{
+	struct pv_virtqueue *queue = &vio->rings[index].queue;
+	void *region = pv_inflight_region(&vio->inflight, index, queue->size);
+	bool first = (vio->begun & BIT(index)) == 0;
+
+	vio->begun |= BIT(index);
+	if (region != NULL) {
+		pv_inflight_begin(queue, region, (vio->inflight.known & BIT(index)) == 0);
+		vio->inflight.known |= BIT(index);
+	} else if (queue->packed && vio->remembered != NULL) {
+		remember_ring(vio, index, queue, setup->avail_base, first);
+	}
+}
+
 static void
 load_ring(struct pv_vio *vio, int vid, uint16_t index)
 {
@@ -245,6 +366,7 @@ load_ring(struct pv_vio *vio, int vid, uint16_t index)
 		unload_ring(ring);
 		return;
 	}
+	track_ring(vio, index, &setup);
 	if (ring->call_fd >= 0)
 		never_wait(ring->call_fd);
 	pv_virtqueue_set_kicks(&ring->queue, false);
@@ -335,10 +457,12 @@ pv_vio_resume(struct pv_vio *vio, int vid)
 }
 
 void
-pv_vio_attach(struct pv_vio *vio, int vid)
+pv_vio_attach(struct pv_vio *vio, int vid, struct pv_remembered *remembered)
 {
 	vio->attached = true;
 	vio->stopped = false;
+	vio->remembered = remembered;
+	vio->begun = 0;
 	pv_vio_resume(vio, vid);
 }
 

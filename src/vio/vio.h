@@ -16,9 +16,12 @@
 
 #include <rte_mbuf.h>
 
+#include "vio/inflight.h"
 #include "vio/iotlb.h"
 #include "vio/memory.h"
 #include "vio/port.h"
+#include "vio/remember.h"
+#include "vio/vhost_message.h"
 #include "vio/virtqueue.h"
 
 #define PV_VIO_RINGS (2 * PV_QUEUES_MAX)
@@ -69,9 +72,15 @@ struct pv_vio {
 	struct pv_memory memory;
 
 	/* The message thread's. */
-	bool attached;	   /* between attach and detach */
-	bool memory_known; /* the library has a memory table */
-	int backend_fd;	   /* channel for requests of ours, or -1 */
+	bool attached;		       /* between attach and detach */
+	bool memory_known;	       /* the library has a memory table */
+	void *watched[PV_REGIONS_MAX]; /* mappings of the library, see fault.h */
+	uint32_t n_watched;
+	int backend_fd; /* channel for requests of ours, or -1 */
+	struct pv_inflight inflight;
+	int inflight_fd;		  /* of regions that we made, or -1 */
+	struct pv_remembered *remembered; /* of the guest that is attached, or NULL */
+	uint64_t begun;			  /* bit per ring: loaded since the guest attached */
 	void *log_mapping;
 	size_t log_mapping_size;
 	_Atomic bool enabled[PV_VIO_RINGS];
@@ -86,10 +95,10 @@ struct pv_vio *pv_vio_new(struct pv_port *port, struct rte_mempool *pool, uint32
 void pv_vio_free(struct pv_vio *vio);
 
 /*
- * A guest is there, as device `vid` of the library; or not any more. After detach nothing of ours
- * refers to its memory.
+ * A guest is there, as device `vid` of the library, and what is remembered of it (or NULL; the caller's, until the next
+ * attach); or not any more. After detach nothing of ours refers to its memory.
  */
-void pv_vio_attach(struct pv_vio *vio, int vid);
+void pv_vio_attach(struct pv_vio *vio, int vid, struct pv_remembered *remembered);
 void pv_vio_detach(struct pv_vio *vio, int vid);
 
 /* What a port reports of its rings; the caller owns it. */
@@ -107,11 +116,20 @@ void pv_vio_drop_memory(struct pv_vio *vio);
 /* Maps the log of written pages: `size` bytes at `offset` of the file. 0 or -errno. Takes a copy of the descriptor. */
 int pv_vio_set_log(struct pv_vio *vio, int fd, uint64_t size, uint64_t offset);
 
+/*
+ * Regions for in-flight tracking: GET_INFLIGHT_FD makes them, and the message the answer; SET_INFLIGHT_FD has us use
+ * them. The descriptors of the message stay the caller's. 0 or -errno.
+ */
+int pv_vio_make_inflight(struct pv_vio *vio, int vid, struct pv_vhost_message *message);
+int pv_vio_set_inflight(struct pv_vio *vio, int vid, const struct pv_vhost_message *message);
+
+/* The frontend is about to be told the base of a ring, and will give it back when the ring starts again. */
+void pv_vio_tell_base(struct pv_vio *vio, uint32_t ring);
+
 /* The channel for requests of ours; the descriptor is copied. */
 void pv_vio_set_backend_channel(struct pv_vio *vio, int fd);
 
-struct vhost_iotlb_msg;
-void pv_vio_iotlb_message(struct pv_vio *vio, const struct vhost_iotlb_msg *message);
+void pv_vio_iotlb_message(struct pv_vio *vio, const struct pv_vhost_message *message);
 
 /* The library says that a ring is complete and enabled, or not. */
 void pv_vio_enable_ring(struct pv_vio *vio, uint16_t ring, bool enabled);

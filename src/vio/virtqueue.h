@@ -24,6 +24,7 @@
 #include <rte_branch_prediction.h>
 #include <rte_common.h>
 
+#include "vio/inflight.h"
 #include "vio/memory.h"
 
 /* Eight bytes of a ring, whatever type the ring's structure gives them. */
@@ -69,19 +70,23 @@ struct pv_virtqueue {
 		};
 	};
 	const struct pv_memory *memory;
-	uint16_t size;	     /* entries; a power of two in a split ring */
-	uint16_t next_avail; /* split: free-running index; packed: place */
-	uint16_t next_used;  /* the same of the used ring; not yet published ones included */
-	uint16_t published;  /* split: used index that the guest knows; packed: `next_used` then */
-	bool avail_wrap;     /* packed: wrap counters */
+	struct pv_inflight_split *inflight; /* region of a tracked split ring, or NULL */
+	struct pv_inflight_packed *journal; /* the same of a packed one */
+	uint16_t size;			    /* entries; a power of two in a split ring */
+	uint16_t next_avail;		    /* split: free-running index; packed: place */
+	uint16_t next_used;		    /* the same of the used ring; not yet published ones included */
+	uint16_t published;		    /* split: used index that the guest knows; packed: `next_used` then */
+	bool avail_wrap;		    /* packed: wrap counters */
 	bool used_wrap;
 	bool published_wrap;
 	bool packed;
-	bool indirect;	     /* VIRTIO_RING_F_INDIRECT_DESC was negotiated */
-	bool event_index;    /* VIRTIO_RING_F_EVENT_IDX was */
-	bool told;	     /* that the guest was called or asked at `told_at` */
-	uint16_t told_at;    /* `next_used` when it was last asked whether the guest wants a call */
-	uint64_t used_guest; /* guest-physical address of the used ring, when writes to it are logged, else 0 */
+	bool indirect;		    /* VIRTIO_RING_F_INDIRECT_DESC was negotiated */
+	bool event_index;	    /* VIRTIO_RING_F_EVENT_IDX was */
+	bool told;		    /* that the guest was called or asked at `told_at` */
+	uint16_t told_at;	    /* `next_used` when it was last asked whether the guest wants a call */
+	uint64_t taken;		    /* chains, in all; counted when tracked */
+	uint16_t batch, batch_head; /* chains pushed and not published yet, when tracked; the last of them */
+	uint64_t used_guest;	    /* guest-physical address of the used ring, when writes to it are logged, else 0 */
 	bool log_used;
 	struct iovec *scratch;	/* room for the pieces of two directions */
 	uint32_t scratch_max;	/* of one direction */
@@ -205,6 +210,8 @@ pv_split_push(struct pv_virtqueue *queue, const struct pv_used *used, uint16_t n
 {
 	uint16_t mask = (uint16_t)(queue->size - 1);
 
+	if (unlikely(queue->inflight != NULL))
+		pv_inflight_push(queue, used, n);
 	for (uint16_t i = 0; i < n; i++)
 		queue->used->ring[(queue->next_used + i) & mask] =
 			(struct vring_used_elem){ .id = used[i].id, .len = used[i].length };
@@ -314,7 +321,11 @@ pv_packed_push(struct pv_virtqueue *queue, const struct pv_used *used, uint16_t 
 		pv_packed_store(queue, queue->next_used, queue->used_wrap, &used[i]);
 		pv_packed_advance(queue, &queue->next_used, &queue->used_wrap, used[i].slots);
 	}
+	if (unlikely(queue->journal != NULL))
+		pv_inflight_intend(queue->journal, queue->next_used, queue->used_wrap);
 	pv_packed_store(queue, first, first_wrap, &used[0]);
+	if (unlikely(queue->journal != NULL))
+		pv_inflight_commit(queue->journal);
 }
 
 /* --- both -------------------------------------------------------------------------------------------------------- */
@@ -330,10 +341,13 @@ pv_virtqueue_peek(struct pv_virtqueue *queue, struct pv_available *chains, uint1
 static inline void
 pv_virtqueue_take(struct pv_virtqueue *queue, const struct pv_available *chain, const bool packed)
 {
-	if (packed)
+	if (packed) {
 		pv_packed_advance(queue, &queue->next_avail, &queue->avail_wrap, chain->slots);
-	else
-		queue->next_avail++;
+		return;
+	}
+	queue->next_avail++;
+	if (unlikely(queue->inflight != NULL))
+		pv_inflight_take(queue, chain);
 }
 
 /* Writes used[0] to used[n - 1] into the used ring. A split ring shows them to the guest at publish. */
@@ -355,6 +369,8 @@ pv_virtqueue_publish(struct pv_virtqueue *queue, const bool packed)
 {
 	if (!packed)
 		__atomic_store_n(&queue->used->idx, queue->next_used, __ATOMIC_RELEASE);
+	if (!packed && unlikely(queue->inflight != NULL))
+		pv_inflight_publish(queue);
 	if (unlikely(queue->log_used))
 		pv_virtqueue_log_used(queue);
 	queue->published = queue->next_used;

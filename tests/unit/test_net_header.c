@@ -43,9 +43,9 @@ static struct {
 	struct virtio_net_hdr header;
 } frame;
 
-/* Two places that end where no memory follows. */
-static uint8_t *guarded[2];
-static struct rte_mbuf segments[2];
+/* Places that end where no memory follows. */
+static uint8_t *guarded[3];
+static struct rte_mbuf segments[3];
 static struct rte_mbuf *const packet = &segments[0];
 
 static const struct shape tcp4 = { .protocol = IPPROTO_TCP, .payload = 100 };
@@ -422,6 +422,25 @@ a_computed_checksum_is_right_behind_an_odd_segment_of_many_ones(void **state)
 	frame.header.csum_start = 34;
 	assert_int_equal(read_split(1001, RULES_ALL_FEATURES), 0);
 	assert_int_equal(read_split(40001, RULES_ALL_FEATURES), 0);
+}
+
+static void
+a_computed_checksum_is_right_over_two_odd_segments(void **state)
+{
+	uint8_t *flat;
+
+	build(&udp4);
+	frame.header.csum_start = 50;
+	split(81);
+	place(1, frame.bytes + 81, 21);
+	place(2, frame.bytes + 102, frame.length - 102);
+	segments[1].next = &segments[2];
+	packet->nb_segs = 3;
+	assert_int_equal(pv_net_header_read(&frame.header, RULES_ALL_FEATURES, packet), 0);
+	flat = rules_flat(packet);
+	rules_finish_checksum(frame.bytes, frame.length, 50, 6);
+	assert_memory_equal(flat, frame.bytes, frame.length);
+	free(flat);
 }
 
 static void
@@ -922,7 +941,7 @@ no_random_packet_breaks_a_rule_when_written(void **state)
 static int
 map_guarded_memory(void **state)
 {
-	for (int i = 0; i < 2; i++) {
+	for (size_t i = 0; i < RTE_DIM(guarded); i++) {
 		size_t page = (size_t)sysconf(_SC_PAGESIZE), size = FRAME_MAX + page;
 		uint8_t *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -951,6 +970,7 @@ main(void)
 		cmocka_unit_test(a_checksum_behind_what_is_not_ip_is_computed_here),
 		cmocka_unit_test(a_computed_checksum_is_right_however_the_frame_is_cut),
 		cmocka_unit_test(a_computed_checksum_is_right_behind_an_odd_segment_of_many_ones),
+		cmocka_unit_test(a_computed_checksum_is_right_over_two_odd_segments),
 		cmocka_unit_test(a_computed_checksum_of_zero_is_written_as_all_ones),
 		cmocka_unit_test(a_fragment_is_refused),
 		cmocka_unit_test(an_ip_header_that_is_none_is_refused),

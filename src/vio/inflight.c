@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "vio/inflight.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <rte_common.h>
+
+#include "vio/virtqueue.h"
+
+#define VERSION 1
+#define ALIGNMENT 64u	      /* of a ring's region, as QEMU and DPDK have it */
+#define PACKED_HEADER 32u     /* bytes, with padding */
+#define PACKED_DESCRIPTOR 32u /* bytes for each entry of a packed ring */
+
+static uint32_t
+region_size(uint16_t ring_size, bool packed)
+{
+	uint32_t split_size = (uint32_t)(sizeof(struct pv_inflight_split) +
+					 ring_size * sizeof(((struct pv_inflight_split *)NULL)->chain[0]));
+	uint32_t packed_size = PACKED_HEADER + ring_size * PACKED_DESCRIPTOR;
+
+	return RTE_ALIGN_CEIL(packed ? packed_size : split_size, ALIGNMENT);
+}
+
+size_t
+pv_inflight_size(uint16_t n_rings, uint16_t ring_size, bool packed)
+{
+	return (size_t)n_rings * region_size(ring_size, packed);
+}
+
+int
+pv_inflight_create(size_t size)
+{
+	int fd = memfd_create("pktvirt-inflight", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)size) != 0) {
+		int error = errno;
+
+		close(fd);
+		return -error;
+	}
+	return fd;
+}
+
+static bool
+file_has(int fd, uint64_t size, uint64_t offset)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && size <= (uint64_t)status.st_size && offset <= (uint64_t)status.st_size - size;
+}
+
+int
+pv_inflight_map(struct pv_inflight *inflight, int fd, uint64_t size, uint64_t offset, uint16_t n_rings,
+		uint16_t ring_size, bool packed)
+{
+	void *mapping;
+
+	if (n_rings == 0 || ring_size == 0 || size < pv_inflight_size(n_rings, ring_size, packed) ||
+	    !file_has(fd, size, offset))
+		return -EINVAL;
+	mapping = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
+	if (mapping == MAP_FAILED)
+		return -errno;
+	pv_inflight_unmap(inflight);
+	*inflight = (struct pv_inflight){
+		.regions = mapping,
+		.mapping = mapping,
+		.mapping_size = size,
+		.n_rings = n_rings,
+		.region_size = region_size(ring_size, packed),
+		.ring_size = ring_size,
+	};
+	return 0;
+}
+
+void
+pv_inflight_unmap(struct pv_inflight *inflight)
+{
+	if (inflight->mapping != NULL)
+		munmap(inflight->mapping, inflight->mapping_size);
+	*inflight = (struct pv_inflight){ .regions = NULL };
+}
+
+void *
+pv_inflight_region(const struct pv_inflight *inflight, uint16_t ring, uint16_t size)
+{
+	if (inflight->regions == NULL || ring >= inflight->n_rings || size > inflight->ring_size)
+		return NULL;
+	return inflight->regions + (size_t)ring * inflight->region_size;
+}
+
+/* --- split -------------------------------------------------------------------------------------------------------- */
+
+static void
+begin_split(struct pv_virtqueue *queue, struct pv_inflight_split *region, bool recover)
+{
+	uint16_t used = __atomic_load_n(&queue->used->idx, __ATOMIC_ACQUIRE);
+
+	if (recover && region->version == VERSION)
+		queue->next_avail = queue->next_used = queue->published = used;
+	for (uint16_t i = 0; i < queue->size; i++)
+		region->chain[i].inflight = 0;
+	region->version = VERSION;
+	region->size = queue->size;
+	region->used_index = used;
+	queue->inflight = region;
+	queue->batch = 0;
+}
+
+void
+pv_inflight_take(struct pv_virtqueue *queue, const struct pv_available *chain)
+{
+	queue->inflight->chain[chain->id].counter = queue->taken++;
+	queue->inflight->chain[chain->id].inflight = 1;
+}
+
+void
+pv_inflight_push(struct pv_virtqueue *queue, const struct pv_used *used, uint16_t n)
+{
+	struct pv_inflight_split *region = queue->inflight;
+
+	for (uint16_t i = 0; i < n; i++) {
+		region->chain[used[i].id].next = queue->batch_head;
+		queue->batch_head = used[i].id;
+	}
+	queue->batch += n;
+	region->last_batch_head = queue->batch_head;
+	atomic_thread_fence(memory_order_release);
+}
+
+void
+pv_inflight_publish(struct pv_virtqueue *queue)
+{
+	struct pv_inflight_split *region = queue->inflight;
+	uint16_t id = queue->batch_head;
+
+	/* The links are in memory that is not ours alone: as many as there are, and none beyond the ring. */
+	for (; queue->batch > 0 && id < queue->size; queue->batch--) {
+		region->chain[id].inflight = 0;
+		id = region->chain[id].next;
+	}
+	queue->batch = 0;
+	atomic_thread_fence(memory_order_release);
+	region->used_index = queue->next_used;
+}
+
+/* --- packed ------------------------------------------------------------------------------------------------------- */
+
+/* Whether the burst that begins at the old position was published: then its first place is marked as used. */
+static bool
+was_published(const struct pv_virtqueue *queue, const struct pv_inflight_packed *region)
+{
+	uint16_t flags = pv_packed_rest(&queue->ring[region->old_used]).flags;
+
+	return !pv_packed_is_available(flags, region->old_used_wrap != 0);
+}
+
+static void
+find_place(struct pv_virtqueue *queue, const struct pv_inflight_packed *region)
+{
+	bool published = region->used < queue->size && was_published(queue, region);
+
+	queue->next_used = published ? region->used : region->old_used;
+	queue->used_wrap = (published ? region->used_wrap : region->old_used_wrap) != 0;
+	queue->next_avail = queue->published = queue->next_used;
+	queue->avail_wrap = queue->published_wrap = queue->used_wrap;
+}
+
+static void
+begin_packed(struct pv_virtqueue *queue, struct pv_inflight_packed *region, bool recover)
+{
+	if (recover && region->version == VERSION && region->size == queue->size && region->old_used < queue->size)
+		find_place(queue, region);
+	region->version = VERSION;
+	region->size = queue->size;
+	region->old_used = region->used = queue->next_used;
+	region->old_used_wrap = region->used_wrap = queue->used_wrap;
+	queue->journal = region;
+}
+
+void
+pv_inflight_begin(struct pv_virtqueue *queue, void *region, bool recover)
+{
+	if (queue->packed)
+		begin_packed(queue, region, recover);
+	else
+		begin_split(queue, region, recover);
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * In-flight tracking (vhost-user protocol, "Inflight I/O tracking"): memory that the frontend keeps for us, in which
+ * each ring says which chains it has taken and not given back. A pktvirt that is started after one that was killed
+ * finds its place in the rings there.
+ *
+ * Chains are given back in the order in which they were taken (vio_receive.c), so what is in flight is what stands
+ * between the used position and where we were: to begin again at the used position is to submit it again, in order. A
+ * split ring shows that position itself; its region is kept as the protocol has it, for whatever other backend may come
+ * after us. A packed ring does not; its position is kept in the region, in two steps around the store that
+ * publishes a burst, so that it is right whenever we are killed. The list of packed descriptors is not kept: a used
+ * element never overwrites a descriptor that is in flight, since it goes to the place of its own chain.
+ */
+#ifndef PV_VIO_INFLIGHT_H
+#define PV_VIO_INFLIGHT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A split ring's region ("QueueRegionSplit"). */
+struct pv_inflight_split {
+	uint64_t features;
+	uint16_t version, size, last_batch_head, used_index;
+	struct {
+		uint8_t inflight, padding[5];
+		uint16_t next;
+		uint64_t counter;
+	} chain[];
+};
+
+/* The beginning of a packed ring's ("QueueRegionPacked"). */
+struct pv_inflight_packed {
+	uint64_t features;
+	uint16_t version, size, free_head, old_free_head, used, old_used;
+	uint8_t used_wrap, old_used_wrap;
+	uint8_t padding[7];
+};
+
+/* The regions of all rings of a port. */
+struct pv_inflight {
+	uint8_t *regions; /* or NULL: not tracked */
+	void *mapping;
+	size_t mapping_size;
+	uint16_t n_rings;
+	uint32_t region_size; /* bytes */
+	uint16_t ring_size;   /* entries of the longest ring */
+	uint64_t known;	      /* bit per ring: its region says no more than we do */
+};
+
+struct pv_virtqueue;
+struct pv_available;
+struct pv_used;
+
+/* Bytes that the regions of so many rings of so many entries take. */
+size_t pv_inflight_size(uint16_t n_rings, uint16_t ring_size, bool packed);
+
+/* Memory for regions, empty: a descriptor, or -errno. */
+int pv_inflight_create(size_t size);
+
+/*
+ * Maps regions that the frontend gives us: `size` bytes at `offset` of a file. 0; -EINVAL when they are smaller than
+ * they must be, or the file is; -errno.
+ */
+int pv_inflight_map(struct pv_inflight *inflight, int fd, uint64_t size, uint64_t offset, uint16_t n_rings,
+		    uint16_t ring_size, bool packed);
+void pv_inflight_unmap(struct pv_inflight *inflight);
+
+/* The region of a ring of `size` entries, or NULL. */
+void *pv_inflight_region(const struct pv_inflight *inflight, uint16_t ring, uint16_t size);
+
+/*
+ * Begins to track a ring, before it is used; when asked to recover, at the place that its region says, if there ever
+ * was one.
+ */
+void pv_inflight_begin(struct pv_virtqueue *queue, void *region, bool recover);
+
+/* What virtqueue.h calls for a tracked split ring: chains were taken, are being pushed, were published. */
+void pv_inflight_take(struct pv_virtqueue *queue, const struct pv_available *chain);
+void pv_inflight_push(struct pv_virtqueue *queue, const struct pv_used *used, uint16_t n);
+void pv_inflight_publish(struct pv_virtqueue *queue);
+
+/* And for a packed one, before and after the store that publishes a burst. */
+static inline void
+pv_inflight_intend(struct pv_inflight_packed *region, uint16_t used, bool wrap)
+{
+	region->used = used;
+	region->used_wrap = wrap;
+	atomic_thread_fence(memory_order_release);
+}
+
+static inline void
+pv_inflight_commit(struct pv_inflight_packed *region)
+{
+	atomic_thread_fence(memory_order_release);
+	region->old_used = region->used;
+	region->old_used_wrap = region->used_wrap;
+}
+
+#endif
