@@ -414,14 +414,21 @@ def iperf3_end(result):
 # What is said about it
 
 
-def facts(bench):
-    """Where and with what was measured, for the header and the files."""
-    version = bench.daemon.ctl("version")
+def machine_facts():
+    """Where and from which commit is measured."""
     return {
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "machine": {"cpu": cpu_model(), "cpus": os.cpu_count(), "memory_mb": memory_mb()},
         "kernel": platform.release(),
         "commit": commit(),
+    }
+
+
+def facts(bench):
+    """Where and with what was measured, for the header and the files."""
+    version = bench.daemon.ctl("version")
+    return {
+        **machine_facts(),
         "versions": {"pktvirt": version["pktvirt"], "dpdk": version["dpdk"].split()[-1], **guest_versions(bench)},
         "guests": {"kind": bench.setup.kind, "accelerator": accelerator(bench.setup.kind)},
     }

@@ -27,6 +27,12 @@ def percent(value):
     return f"{significant(value)} %"
 
 
+def time_text(seconds):
+    """125 -> "2 min 5 s" """
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
 def layout(heads, rows):
     """Lines of a table. The first column is flush left, the others flush right; a head may have several lines.
 
