@@ -32,7 +32,7 @@ rte_rx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, ui
 static uint16_t
 rte_tx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
-	uint16_t sent = pv_vhost_in_steps(port->priv, queue, packets, count, transmit_step);
+	uint16_t sent = pv_vhost_send(port->priv, queue, packets, count, transmit_step);
 
 	/* The library has copied them; they are ours to free. */
 	rte_pktmbuf_free_bulk(packets, sent);

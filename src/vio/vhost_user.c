@@ -24,6 +24,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 
+#include <rte_cycles.h>
 #include <rte_malloc.h>
 #include <rte_vhost.h>
 
@@ -42,6 +43,7 @@ struct vhost_options {
 	uint32_t data_path;
 	uint32_t guest;
 	uint32_t queues;
+	uint32_t full_wait_us;
 	char *permissions;
 	char *group;
 };
@@ -61,6 +63,9 @@ static const struct pv_option vhost_options[] = {
 	PV_OPTION_ENUM(struct vhost_options, guest, "guest", pv_frontend_names, PV_FRONTEND_AUTO,
 		       "kind of guest, which decides the features offered; auto tells it from the first messages"),
 	PV_OPTION_UINT(struct vhost_options, queues, "queues", 1, PV_QUEUES_MAX, 1, "queue pairs offered"),
+	PV_OPTION_UINT(
+		struct vhost_options, full_wait_us, "full-wait-us", 0, 1000, 0,
+		"how long a burst waits for a guest whose receive queue is full, before what does not fit is dropped"),
 	PV_OPTION_STRING(struct vhost_options, permissions, "permissions", 3, 4, "0600",
 			 "of the socket in server mode, octal: who may attach a guest"),
 	PV_OPTION_STRING(struct vhost_options, group, "group", 1, 32, NULL, "group of the socket in server mode"),
@@ -481,6 +486,7 @@ vhost_new(struct pv_port *port, const struct vhost_options *given, const struct 
 	vhost->io = env->host_io;
 	vhost->pool = env->pool;
 	vhost->data_path = given->data_path;
+	vhost->full_wait_cycles = given->full_wait_us * (rte_get_tsc_hz() / 1000000);
 	vhost->mode = given->mode;
 	vhost->wanted = given->guest;
 	vhost->frontend = given->guest;
@@ -492,6 +498,20 @@ vhost_new(struct pv_port *port, const struct vhost_options *given, const struct 
 		find_group(given->group, &vhost->group);
 	snprintf(vhost->socket, sizeof(vhost->socket), "%s", given->socket);
 	return vhost;
+}
+
+uint16_t
+pv_vhost_wait(const struct pv_vhost *vhost, uint16_t queue, struct rte_mbuf **packets, uint16_t count,
+	      pv_vhost_move *move)
+{
+	uint64_t start = rte_rdtsc();
+	uint16_t moved = 0;
+
+	while (moved < count && vhost->port->up && rte_rdtsc() - start < vhost->full_wait_cycles) {
+		rte_pause();
+		moved += pv_vhost_in_steps(vhost, queue, packets + moved, (uint16_t)(count - moved), move);
+	}
+	return moved;
 }
 
 static int

@@ -18,6 +18,7 @@ struct pv_vhost {
 	struct rte_mempool *pool;
 	int vid;	    /* of the library, while the port is up; read by the workers */
 	struct pv_vio *vio; /* of the data path "vio", or NULL */
+	uint64_t full_wait_cycles;
 
 	/* From here on the library's message thread writes, and reports read. */
 	struct pv_port *port;
@@ -46,14 +47,16 @@ struct pv_vhost {
 /* The data paths: "data-path": "vio" and "rte_vhost", the library's own burst calls. */
 extern const struct pv_port_ops pv_vhost_vio_ops, pv_vhost_rte_ops;
 
+/* Moves packets from a guest's queue, or to it; returns how many. */
+typedef uint16_t pv_vhost_move(const struct pv_vhost *vhost, uint16_t queue, struct rte_mbuf **packets, uint16_t count);
+
 /*
  * Moves packets in steps, each of which notifies the guest once: one packet each where the bound "host-io" crosses
  * into the host per packet, so that each used buffer costs its notification; else a whole burst.
  */
 static __rte_always_inline uint16_t
 pv_vhost_in_steps(const struct pv_vhost *vhost, uint16_t queue, struct rte_mbuf **packets, uint16_t count,
-		  uint16_t (*move)(const struct pv_vhost *vhost, uint16_t queue, struct rte_mbuf **packets,
-				   uint16_t count))
+		  pv_vhost_move *move)
 {
 	uint16_t moved = 0, step = RTE_MIN(count, vhost->io->frames_per_notification);
 
@@ -66,6 +69,22 @@ pv_vhost_in_steps(const struct pv_vhost *vhost, uint16_t queue, struct rte_mbuf 
 			break;
 	}
 	return moved;
+}
+
+/* Sends what did not fit at first, as long as the port is configured to wait for room. */
+uint16_t pv_vhost_wait(const struct pv_vhost *vhost, uint16_t queue, struct rte_mbuf **packets, uint16_t count,
+		       pv_vhost_move *move);
+
+/* Sends a burst, and waits for a slow guest if it may. */
+static __rte_always_inline uint16_t
+pv_vhost_send(const struct pv_vhost *vhost, uint16_t queue, struct rte_mbuf **packets, uint16_t count,
+	      pv_vhost_move *move)
+{
+	uint16_t sent = pv_vhost_in_steps(vhost, queue, packets, count, move);
+
+	if (unlikely(sent < count && vhost->full_wait_cycles > 0))
+		sent += pv_vhost_wait(vhost, queue, packets + sent, (uint16_t)(count - sent), move);
+	return sent;
 }
 
 #endif

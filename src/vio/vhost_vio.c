@@ -24,7 +24,7 @@ vio_rx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, ui
 static uint16_t
 vio_tx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
-	return pv_vhost_in_steps(port->priv, queue, packets, count, transmit_step);
+	return pv_vhost_send(port->priv, queue, packets, count, transmit_step);
 }
 
 const struct pv_port_ops pv_vhost_vio_ops = { .rx_burst = vio_rx_burst, .tx_burst = vio_tx_burst };
