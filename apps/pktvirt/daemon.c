@@ -20,6 +20,7 @@
 #include "core/eal.h"
 #include "core/report.h"
 #include "core/telemetry.h"
+#include "vio/fault.h"
 
 /* The running data path: the control socket's handler has no argument of its own. */
 static struct pv_datapath *running;
@@ -217,7 +218,8 @@ daemon_run(const struct pv_config *config, char *const *eal, int n_eal)
 	if (control == NULL)
 		return EXIT_FAILURE;
 	if (pv_eal_start(config, eal, n_eal) == 0) {
-		running = pv_datapath_new(config);
+		/* After EAL, which has a SIGBUS handler of its own while it starts. */
+		running = pv_fault_install() == 0 ? pv_datapath_new(config) : NULL;
 		if (running != NULL)
 			status = run_datapath(control, signals);
 		pv_datapath_free(running);

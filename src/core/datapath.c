@@ -71,14 +71,6 @@ set_up(struct pv_port *port, bool up)
 	pv_fdb_flush_port(datapath->fdb, port->id);
 }
 
-static void
-quiesce(const struct pv_port *port)
-{
-	const struct pv_datapath *datapath = port->framework;
-
-	rte_rcu_qsbr_synchronize(datapath->qsbr, RTE_QSBR_THRID_INVALID);
-}
-
 static const struct pv_binding *
 find_binding(const struct pv_datapath *datapath, const char *primitive)
 {
@@ -124,7 +116,6 @@ open_port(struct pv_datapath *datapath, const struct pv_config_port *config)
 	port->count_drop = count_drop;
 	port->count_refused = count_refused;
 	port->set_up = set_up;
-	port->quiesce = quiesce;
 	port->framework = datapath;
 	result = port->type->open(port, config->options, &env);
 	if (result != 0) {

@@ -16,7 +16,7 @@
 #include "core/datapath.h"
 
 #define ARGUMENTS_MAX 64
-#define OTHER_MEMORY_MB 64 /* rings, tables, the library's own */
+#define OTHER_MEMORY_MB 128 /* rings, tables, the library's own, with what one message can make it take */
 
 struct arguments {
 	char *text[ARGUMENTS_MAX + 1];

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <rte_common.h>
+#include <rte_malloc.h>
 
 #include "vio/virtqueue.h"
 
@@ -98,15 +99,61 @@ pv_inflight_region(const struct pv_inflight *inflight, uint16_t ring, uint16_t s
 
 /* --- split -------------------------------------------------------------------------------------------------------- */
 
+/* Chains whose return was shown to the guest, while nobody could take the mark from them any more. */
+static void
+forget_last_batch(const struct pv_virtqueue *queue, struct pv_inflight_split *region, uint16_t used)
+{
+	uint16_t id = region->last_batch_head, n = (uint16_t)(used - region->used_index);
+
+	for (; n > 0 && n <= queue->size && id < queue->size; n--) {
+		region->chain[id].inflight = 0;
+		id = region->chain[id].next;
+	}
+}
+
+/* Finds what is in flight, oldest first. False without memory for it. */
+static bool
+find_inflight(struct pv_virtqueue *queue, const struct pv_inflight_split *region)
+{
+	queue->resubmit = rte_calloc("pv_resubmit", queue->size, sizeof(*queue->resubmit), 0);
+	if (queue->resubmit == NULL)
+		return false;
+	for (uint16_t id = 0; id < queue->size; id++) {
+		uint16_t at = queue->n_resubmit;
+
+		if (region->chain[id].inflight != 1)
+			continue;
+		for (; at > 0 && region->chain[queue->resubmit[at - 1]].counter > region->chain[id].counter; at--)
+			queue->resubmit[at] = queue->resubmit[at - 1];
+		queue->resubmit[at] = id;
+		queue->n_resubmit++;
+	}
+	return true;
+}
+
+static void
+recover_split(struct pv_virtqueue *queue, struct pv_inflight_split *region, uint16_t used)
+{
+	if (region->used_index != used)
+		forget_last_batch(queue, region, used);
+	if (!find_inflight(queue, region))
+		return;
+	queue->next_used = queue->published = used;
+	queue->next_avail = (uint16_t)(used + queue->n_resubmit);
+	if (queue->n_resubmit > 0)
+		queue->taken = region->chain[queue->resubmit[queue->n_resubmit - 1]].counter + 1;
+}
+
 static void
 begin_split(struct pv_virtqueue *queue, struct pv_inflight_split *region, bool recover)
 {
 	uint16_t used = __atomic_load_n(&queue->used->idx, __ATOMIC_ACQUIRE);
 
 	if (recover && region->version == VERSION)
-		queue->next_avail = queue->next_used = queue->published = used;
-	for (uint16_t i = 0; i < queue->size; i++)
-		region->chain[i].inflight = 0;
+		recover_split(queue, region, used);
+	else
+		for (uint16_t i = 0; i < queue->size; i++)
+			region->chain[i].inflight = 0;
 	region->version = VERSION;
 	region->size = queue->size;
 	region->used_index = used;
@@ -114,9 +161,23 @@ begin_split(struct pv_virtqueue *queue, struct pv_inflight_split *region, bool r
 	queue->batch = 0;
 }
 
+uint16_t
+pv_inflight_heads(const struct pv_virtqueue *queue, struct pv_available *chains, uint16_t max)
+{
+	uint16_t n = RTE_MIN((uint16_t)(queue->n_resubmit - queue->resubmitted), max);
+
+	for (uint16_t i = 0; i < n; i++)
+		chains[i].id = queue->resubmit[queue->resubmitted + i];
+	return n;
+}
+
 void
 pv_inflight_take(struct pv_virtqueue *queue, const struct pv_available *chain)
 {
+	if (queue->resubmitted < queue->n_resubmit)
+		queue->resubmitted++;
+	else
+		queue->next_avail++;
 	queue->inflight->chain[chain->id].counter = queue->taken++;
 	queue->inflight->chain[chain->id].inflight = 1;
 }

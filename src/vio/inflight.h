@@ -4,12 +4,13 @@
  * each ring says which chains it has taken and not given back. A pktvirt that is started after one that was killed
  * finds its place in the rings there.
  *
- * Chains are given back in the order in which they were taken (vio_receive.c), so what is in flight is what stands
- * between the used position and where we were: to begin again at the used position is to submit it again, in order. A
- * split ring shows that position itself; its region is kept as the protocol has it, for whatever other backend may come
- * after us. A packed ring does not; its position is kept in the region, in two steps around the store that
- * publishes a burst, so that it is right whenever we are killed. The list of packed descriptors is not kept: a used
- * element never overwrites a descriptor that is in flight, since it goes to the place of its own chain.
+ * The region of a split ring is kept as the protocol has it, for whatever other backend may come after us, and what a
+ * backend before us left there is submitted again, in the order in which it was taken.
+ *
+ * Of a packed ring's region only the position is kept, in two steps around the store that publishes a burst, so that it
+ * is right whenever we are killed. Chains are given back in the order in which they were taken (vio_receive.c), each to
+ * its own place, so what is in flight still stands in the ring behind that position: to begin there is to submit it
+ * again. A backend that gives back out of order would have to be told more.
  */
 #ifndef PV_VIO_INFLIGHT_H
 #define PV_VIO_INFLIGHT_H
@@ -76,7 +77,11 @@ void *pv_inflight_region(const struct pv_inflight *inflight, uint16_t ring, uint
  */
 void pv_inflight_begin(struct pv_virtqueue *queue, void *region, bool recover);
 
-/* What virtqueue.h calls for a tracked split ring: chains were taken, are being pushed, were published. */
+/*
+ * What virtqueue.h calls for a tracked split ring: which chains are to be submitted again, before those that are
+ * available; one was taken; some are being pushed; they were published.
+ */
+uint16_t pv_inflight_heads(const struct pv_virtqueue *queue, struct pv_available *chains, uint16_t max);
 void pv_inflight_take(struct pv_virtqueue *queue, const struct pv_available *chain);
 void pv_inflight_push(struct pv_virtqueue *queue, const struct pv_used *used, uint16_t n);
 void pv_inflight_publish(struct pv_virtqueue *queue);

@@ -106,9 +106,6 @@ struct pv_port {
 	 * port and what was learned from it is forgotten. Not on a worker.
 	 */
 	void (*set_up)(struct pv_port *port, bool up);
-	/* Set by the framework: returns when no worker is in an rx_burst or tx_burst that began before. Not on a
-	 * worker. */
-	void (*quiesce)(const struct pv_port *port);
 	void *framework; /* what the two belong to */
 };
 

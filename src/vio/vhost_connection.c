@@ -65,3 +65,11 @@ pv_connection_is_stuffed(int fd)
 
 	return fd >= 0 && poll(&answer, 1, 0) == 0;
 }
+
+bool
+pv_connection_has_ended(int fd)
+{
+	struct pollfd end = { .fd = fd };
+
+	return fd >= 0 && poll(&end, 1, 0) > 0 && (end.revents & POLLHUP) != 0;
+}

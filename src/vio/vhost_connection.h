@@ -19,4 +19,7 @@ void pv_connection_limit_reads(int fd);
 /* Whether an answer would have to wait until the other side reads what it was sent. */
 bool pv_connection_is_stuffed(int fd);
 
+/* Whether the other side has closed the connection. */
+bool pv_connection_has_ended(int fd);
+
 #endif

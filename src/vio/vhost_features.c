@@ -19,10 +19,10 @@ const char *const pv_frontend_names[] = { "auto", "uml", "qemu", "virtio-user", 
 	 BIT(VIRTIO_NET_F_GUEST_UFO) | BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) |   \
 	 BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_HOST_UFO))
 
-/* What needs a control queue, and the control queue. */
-#define CONTROL_QUEUE                                                                          \
-	(BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_CTRL_VLAN) | \
-	 BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_CTRL_MAC_ADDR))
+/* What needs somebody who serves the control queue or tells the configuration space. */
+#define DEVICE_MODEL                                                                                            \
+	(BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_MTU) | \
+	 PV_VHOST_OWN_FEATURES)
 
 struct feature {
 	uint8_t bit;
@@ -34,6 +34,7 @@ static const struct feature virtio_features[] = {
 	{ VIRTIO_NET_F_CSUM, "VIRTIO_NET_F_CSUM", "QEMU: csum=on" },
 	{ VIRTIO_NET_F_GUEST_CSUM, "VIRTIO_NET_F_GUEST_CSUM", "QEMU: guest_csum=on" },
 	{ VIRTIO_NET_F_MTU, "VIRTIO_NET_F_MTU", "QEMU: host_mtu=N" },
+	{ VIRTIO_NET_F_MAC, "VIRTIO_NET_F_MAC", NULL },
 	{ VIRTIO_NET_F_GUEST_TSO4, "VIRTIO_NET_F_GUEST_TSO4", "QEMU: guest_tso4=on" },
 	{ VIRTIO_NET_F_GUEST_TSO6, "VIRTIO_NET_F_GUEST_TSO6", "QEMU: guest_tso6=on" },
 	{ VIRTIO_NET_F_GUEST_UFO, "VIRTIO_NET_F_GUEST_UFO", "QEMU: guest_ufo=on" },
@@ -43,6 +44,8 @@ static const struct feature virtio_features[] = {
 	{ VIRTIO_NET_F_MRG_RXBUF, "VIRTIO_NET_F_MRG_RXBUF", "QEMU: mrg_rxbuf=on; virtio-user: mrg_rxbuf=1" },
 	{ VIRTIO_NET_F_CTRL_VQ, "VIRTIO_NET_F_CTRL_VQ", "QEMU: ctrl_vq=on" },
 	{ VIRTIO_NET_F_CTRL_RX, "VIRTIO_NET_F_CTRL_RX", "QEMU: ctrl_rx=on" },
+	{ VIRTIO_NET_F_CTRL_VLAN, "VIRTIO_NET_F_CTRL_VLAN", NULL },
+	{ VIRTIO_NET_F_CTRL_MAC_ADDR, "VIRTIO_NET_F_CTRL_MAC_ADDR", NULL },
 	{ VIRTIO_NET_F_GUEST_ANNOUNCE, "VIRTIO_NET_F_GUEST_ANNOUNCE", "QEMU: guest_announce=on" },
 	{ VIRTIO_NET_F_MQ, "VIRTIO_NET_F_MQ",
 	  "QEMU: -netdev vhost-user,…,queues=N and -device virtio-net-pci,mq=on,vectors=2N+2; virtio-user: queues=N" },
@@ -62,17 +65,44 @@ static const struct feature protocol_features[] = {
 	{ VHOST_USER_PROTOCOL_F_REPLY_ACK, "VHOST_USER_PROTOCOL_F_REPLY_ACK", NULL },
 	{ VHOST_USER_PROTOCOL_F_NET_MTU, "VHOST_USER_PROTOCOL_F_NET_MTU", NULL },
 	{ VHOST_USER_PROTOCOL_F_SLAVE_REQ, "VHOST_USER_PROTOCOL_F_BACKEND_REQ", NULL },
+	{ VHOST_USER_PROTOCOL_F_CONFIG, "VHOST_USER_PROTOCOL_F_CONFIG", NULL },
 	{ VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD, "VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD", NULL },
 };
 
 uint64_t
-pv_vhost_offered(enum pv_frontend frontend, uint64_t able)
+pv_vhost_own_features(bool has_mac)
+{
+	return BIT(VIRTIO_NET_F_CTRL_VLAN) | BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | (has_mac ? BIT(VIRTIO_NET_F_MAC) : 0);
+}
+
+uint64_t
+pv_vhost_offered(enum pv_frontend frontend, uint64_t able, uint16_t queues)
 {
 	uint64_t offered = able & ~OFFLOADS;
 
-	if (frontend == PV_FRONTEND_UML)
-		offered &= ~(CONTROL_QUEUE | BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_NET_F_MTU));
+	if (frontend != PV_FRONTEND_UML)
+		return offered & ~PV_VHOST_OWN_FEATURES;
+	/* An announcement would follow a migration, and it does not migrate. It has no DMA addresses but physical ones.
+	 */
+	offered &= ~(BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT(VIRTIO_F_ACCESS_PLATFORM));
+	if ((able & PV_VHOST_OWN_FEATURES) == 0)
+		offered &= ~DEVICE_MODEL;
+	if (queues == 1)
+		offered &= ~BIT(VIRTIO_NET_F_MQ);
 	return offered;
+}
+
+/* What would have a User-mode Linux guest offered a feature of a device model. */
+static const char *
+refusal_of_model(uint64_t able, uint64_t bit, const char **change)
+{
+	if ((able & PV_VHOST_OWN_FEATURES) == 0)
+		*change = "\"data-path\": \"vio\"; for another frontend: \"guest\": \"qemu\" or \"virtio-user\"";
+	else if (bit == BIT(VIRTIO_NET_F_MQ))
+		*change = "the port's \"queues\": 2 or more";
+	else
+		*change = "the port's \"mac\"";
+	return "pktvirt, for a User-mode Linux guest";
 }
 
 /* Why we do not offer a virtio feature, and what would change that. */
@@ -81,6 +111,12 @@ own_refusal(enum pv_frontend frontend, uint64_t able, uint64_t bit, const char *
 {
 	if ((bit & OFFLOADS) != 0) {
 		*change = "nothing yet: it will be the stage offload";
+		return "pktvirt";
+	}
+	if (frontend == PV_FRONTEND_UML && (bit & DEVICE_MODEL) != 0)
+		return refusal_of_model(able, bit, change);
+	if ((bit & PV_VHOST_OWN_FEATURES) != 0) {
+		*change = "nothing: QEMU and virtio-user do it themselves";
 		return "pktvirt";
 	}
 	if (frontend == PV_FRONTEND_UML && (able & bit) != 0) {

@@ -22,8 +22,9 @@
  * Descriptors may be of anything. Even fstat() of a file in a FUSE mount waits for whoever serves it, so files are
  * looked at without asking their file system (statx with AT_STATX_DONT_SYNC) until they are known to be of a local
  * one. What is not caught here: a file that is truncated later (src/vio/fault.c), and what the library does before it
- * calls pre_msg_handle: it makes up to 256 rings, and a message with a ring number of 256 or more ends the connection
- * at once and leaks the descriptors that came with it.
+ * calls pre_msg_handle: it makes up to 256 rings (with RTE_VHOST_USER_IOMMU_SUPPORT about 100 KiB of DPDK's heap each,
+ * which must have room for them), and when it cannot, or the ring's number is 256 or more, it ends the connection at
+ * once and leaks the descriptors that came with the message.
  *
  * What was let through is remembered, so it must be true that the library has done it: therefore whatever the library
  * fails to do ends the connection (pv_vhost_guard_take_reply()).
@@ -62,6 +63,7 @@
 #define LOG_SIZE_MAX (1ULL << 32)
 #define MAPPED_MAX (8ULL << 40) /* by one guest: address space is the process's, and others need some, too */
 #define INFLIGHT_ALIGNMENT 64u
+#define CONFIG_HEADER 12u /* bytes before those of the configuration space: offset, size and flags */
 
 /* Magic numbers of file systems whose pages somebody else hands out, when he likes (statfs(2)). */
 #define MAGIC_FUSE 0x65735546u
@@ -354,6 +356,19 @@ check_areas(const struct pv_vhost_guard *guard, const struct pv_vhost_region *re
 	return 0;
 }
 
+/*
+ * Whether the features say that there is such a ring (virtio 1.2, 5.1.2): the first pair, with VIRTIO_NET_F_MQ all
+ * pairs, and with VIRTIO_NET_F_CTRL_VQ a control queue behind them.
+ */
+static bool
+is_negotiated(const struct pv_vhost_guard *guard, uint32_t index)
+{
+	uint32_t pairs = (guard->features & BIT(VIRTIO_NET_F_MQ)) != 0 ? guard->queues : 1;
+	bool control = guard->rings > 2 * guard->queues && (guard->features & BIT(VIRTIO_NET_F_CTRL_VQ)) != 0;
+
+	return index < 2 * pairs + (control ? 1 : 0);
+}
+
 static int
 check_ring_addresses(const struct pv_vhost_guard *guard, const struct pv_vhost_message *message,
 		     const struct complaint *complaint)
@@ -364,8 +379,9 @@ check_ring_addresses(const struct pv_vhost_guard *guard, const struct pv_vhost_m
 		return -EPERM;
 	if ((at.flags & ~(uint32_t)BIT(VHOST_VRING_F_LOG)) != 0)
 		return refuse(complaint, "ring %u: flags %#x: expected 0 or 1", at.index, at.flags);
-	if (at.index >= 2 && (guard->features & BIT(VIRTIO_NET_F_MQ)) == 0)
-		return refuse(complaint, "ring %u: without VIRTIO_NET_F_MQ: expected 0 or 1", at.index);
+	if (!is_negotiated(guard, at.index))
+		return refuse(complaint, "ring %u: the features that were accepted have none: %#lx", at.index,
+			      guard->features);
 	if (guard->n_regions == 0)
 		return refuse(complaint, "ring %u: expected SET_MEM_TABLE before", at.index);
 	if (guard->ring[at.index].size == 0)
@@ -719,7 +735,7 @@ static const struct rule rules[PV_VHOST_REQUESTS] = {
 	[PV_VHOST_SET_BACKEND_REQ_FD] = { "SET_BACKEND_REQ_FD", .fds = FDS_ONE, .needs = NEEDS(SLAVE_REQ),
 					  .check = check_backend_channel },
 	[PV_VHOST_IOTLB_MSG] = { "IOTLB_MSG", sizeof(struct pv_vhost_iotlb), .check = check_iotlb },
-	[PV_VHOST_GET_CONFIG] = { "GET_CONFIG", .never = true },
+	[PV_VHOST_GET_CONFIG] = { "GET_CONFIG", CONFIG_HEADER, .needs = NEEDS(CONFIG) },
 	[PV_VHOST_SET_CONFIG] = { "SET_CONFIG", .never = true },
 	[PV_VHOST_CREATE_CRYPTO_SESSION] = { "CREATE_CRYPTO_SESSION", .never = true },
 	[PV_VHOST_CLOSE_CRYPTO_SESSION] = { "CLOSE_CRYPTO_SESSION", .never = true },

@@ -29,6 +29,7 @@
 #include <rte_vhost.h>
 
 #include "base/sockpath.h"
+#include "vio/fault.h"
 #include "vio/port_types.h"
 #include "vio/vhost_connection.h"
 #include "vio/vhost_guard.h"
@@ -36,6 +37,7 @@
 #include "vio/vio.h"
 
 #define VIDS_MAX 1024 /* the library's own limit of devices */
+#define PROTOCOL_F_CONFIG (1ULL << VHOST_USER_PROTOCOL_F_CONFIG)
 
 struct vhost_options {
 	char *socket;
@@ -104,28 +106,102 @@ remembers(const struct pv_vhost *vhost, enum pv_frontend frontend)
 	return vhost->vio != NULL && (vhost->mode == PV_VHOST_CLIENT || frontend == PV_FRONTEND_QEMU);
 }
 
+/* Whether we serve the control queue and the configuration space of this connection's guest. */
+static bool
+is_device_model(const struct pv_vhost *vhost)
+{
+	return (vhost->offered & PV_VHOST_OWN_FEATURES) != 0;
+}
+
+/* The same, of connections whose frontend is not known yet: whether it may come to that. */
+static bool
+may_be_device_model(const struct pv_vhost *vhost)
+{
+	return vhost->vio != NULL && (vhost->wanted == PV_FRONTEND_AUTO || vhost->wanted == PV_FRONTEND_UML);
+}
+
+/* Whether the guest has a control queue that we serve. */
+static bool
+has_control_queue(const struct pv_vhost *vhost)
+{
+	return vhost->vio != NULL && vhost->vio->control_ring != PV_VIO_NO_RING;
+}
+
+/* The configuration space is a matter of the protocol. */
+static void
+offer_config(const struct pv_vhost *vhost)
+{
+	uint64_t features = 0;
+
+	rte_vhost_driver_get_protocol_features(vhost->socket, &features);
+	features &= ~PROTOCOL_F_CONFIG;
+	if (is_device_model(vhost))
+		features |= PROTOCOL_F_CONFIG;
+	rte_vhost_driver_set_protocol_features(vhost->socket, features);
+}
+
 /* Offers this connection what its kind of frontend can take. The library then refuses anything else. */
 static void
 offer(struct pv_vhost *vhost, enum pv_frontend frontend)
 {
-	uint64_t offered = pv_vhost_offered(frontend, vhost->able);
+	uint64_t offered = pv_vhost_offered(frontend, vhost->able, vhost->port->queues);
 
 	if (remembers(vhost, frontend))
-		offered |= vhost->known_features & vhost->able;
+		offered |= vhost->known_features & vhost->able & ~PV_VHOST_OWN_FEATURES;
 
 	vhost->frontend = frontend;
 	vhost->told = true;
 	vhost->offered = offered;
-	rte_vhost_driver_enable_features(vhost->socket, vhost->able);
+	rte_vhost_driver_enable_features(vhost->socket, vhost->able & ~PV_VHOST_OWN_FEATURES);
 	rte_vhost_driver_disable_features(vhost->socket, ~offered);
+	offer_config(vhost);
 }
 
-/* Ends the connection of a frontend that does not read: an answer to it would wait with the rings locked. */
-static enum rte_vhost_msg_result
-cut_off(struct pv_vhost *vhost, struct pv_vhost_message *message)
+/*
+ * The library's mappings of the guest's memory: on either data path a page that the frontend takes away must not end
+ * the daemon (fault.h).
+ */
+static void
+unwatch_memory(struct pv_vhost *vhost)
 {
-	pv_log_limited(&vhost->port->limit, PV_LOG_WARNING, vhost->port->name,
-		       "cut off: the frontend does not read the answers to its messages");
+	for (uint32_t i = 0; i < vhost->n_watched; i++)
+		pv_fault_unwatch(vhost->watched[i]);
+	vhost->n_watched = 0;
+}
+
+static _Atomic uint32_t *
+faulted(struct pv_vhost *vhost)
+{
+	return vhost->vio != NULL ? &vhost->vio->faulted : &vhost->faulted;
+}
+
+static void
+watch_memory(struct pv_vhost *vhost, int vid)
+{
+	struct rte_vhost_memory *table;
+
+	unwatch_memory(vhost);
+	if (rte_vhost_get_mem_table(vid, &table) != 0)
+		return;
+	for (uint32_t i = 0; i < table->nregions && i < PV_REGIONS_MAX; i++) {
+		const struct rte_vhost_mem_region *region = &table->regions[i];
+
+		if (pv_fault_watch(region->mmap_addr, region->mmap_size, faulted(vhost)) != 0)
+			pv_log_limited(
+				&vhost->port->limit, PV_LOG_WARNING, vhost->port->name,
+				"too many regions of guests' memory to watch: a guest that takes it away ends us");
+		else
+			vhost->watched[vhost->n_watched++] = region->mmap_addr;
+	}
+	free(table);
+}
+
+/* Ends the connection. The library closes nothing that came with a message which is refused here. */
+static enum rte_vhost_msg_result
+cut_off(struct pv_vhost *vhost, struct pv_vhost_message *message, const char *why)
+{
+	pv_log_limited(&vhost->port->limit, PV_LOG_WARNING, vhost->port->name, "cut off: %s", why);
+	pv_vhost_message_close_fds(message);
 	message->flags &= ~PV_VHOST_FLAG_NEED_REPLY;
 	return RTE_VHOST_MSG_RESULT_ERR;
 }
@@ -158,9 +234,60 @@ touches_rings(uint32_t request)
 	return false;
 }
 
+/* The payload of GET_CONFIG, and of the answer. */
+struct config_space {
+	uint32_t offset, size, flags;
+	uint8_t bytes[256];
+};
+
+/* What cannot be told is answered without a payload (vhost-user protocol, VHOST_USER_GET_CONFIG). */
+static enum rte_vhost_msg_result
+tell_config(const struct pv_vhost *vhost, struct pv_vhost_message *message)
+{
+	const uint32_t head = offsetof(struct config_space, bytes);
+	struct config_space space;
+
+	memcpy(&space, message->payload.bytes, head);
+	if (message->size < head || space.size > sizeof(space.bytes) || message->size != head + space.size) {
+		message->size = 0;
+		return RTE_VHOST_MSG_RESULT_REPLY;
+	}
+	pv_control_read_config(&vhost->vio->control, space.offset, space.bytes, space.size);
+	memcpy(message->payload.bytes, &space, message->size);
+	return RTE_VHOST_MSG_RESULT_REPLY;
+}
+
+/* The library would leave out those that it does not know. */
+static enum rte_vhost_msg_result
+tell_features(const struct pv_vhost *vhost, struct pv_vhost_message *message)
+{
+	message->payload.u64 = vhost->offered;
+	message->size = sizeof(message->payload.u64);
+	return RTE_VHOST_MSG_RESULT_REPLY;
+}
+
+/* Keeps those from the library that it does not know. */
+static void
+take_features(struct pv_vhost *vhost, struct pv_vhost_message *message)
+{
+	uint64_t features = message->payload.u64;
+
+	pv_vio_choose_control(vhost->vio, is_device_model(vhost) ? features : 0);
+	vhost->accepted_own = features & vhost->offered & PV_VHOST_OWN_FEATURES;
+	message->payload.u64 = features & ~vhost->accepted_own;
+}
+
+static void
+place_ring(struct pv_vhost *vhost, const struct pv_vhost_message *message)
+{
+	struct pv_vhost_vring_addr at = message->payload.addr;
+
+	pv_vio_place_ring(vhost->vio, &at);
+}
+
 /* The library handles the message next, and takes its descriptors. */
 static void
-make_way(struct pv_vhost *vhost, int vid, const struct pv_vhost_message *message)
+make_way(struct pv_vhost *vhost, int vid, struct pv_vhost_message *message)
 {
 	if (message->request == PV_VHOST_SET_BACKEND_REQ_FD && message->fd_num == 1)
 		pv_vio_set_backend_channel(vhost->vio, message->fds[0]);
@@ -170,6 +297,10 @@ make_way(struct pv_vhost *vhost, int vid, const struct pv_vhost_message *message
 		return;
 	vhost->in_message = true;
 	pv_vio_pause(vhost->vio, vid);
+	if (message->request == PV_VHOST_SET_VRING_ADDR)
+		place_ring(vhost, message);
+	if (message->request == PV_VHOST_SET_FEATURES)
+		take_features(vhost, message);
 	if (message->request == PV_VHOST_SET_MEM_TABLE || message->request == PV_VHOST_RESET_OWNER)
 		pv_vio_drop_memory(vhost->vio);
 	else if (message->request == PV_VHOST_SET_LOG_BASE && message->fd_num == 1)
@@ -198,19 +329,55 @@ before_message(int vid, void *message)
 {
 	struct pv_vhost *vhost = find_by_vid(vid);
 	struct pv_vhost_message *header = message;
+	char why[256];
 
 	if (vhost == NULL)
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+	/* An answer to a frontend that does not read would wait with the rings locked. */
 	if (pv_connection_is_stuffed(vhost->connection_fd))
-		return cut_off(vhost, header);
+		return cut_off(vhost, header, "the frontend does not read the answers to its messages");
 	if (!vhost->told)
 		tell_frontend(vhost, header->request);
+	vhost->guard.offered = vhost->offered;
+	if (pv_vhost_guard(&vhost->guard, header, why, sizeof(why)) != 0)
+		return cut_off(vhost, header, why);
+	if (header->request == PV_VHOST_GET_CONFIG && is_device_model(vhost))
+		return tell_config(vhost, header);
+	if (header->request == PV_VHOST_GET_QUEUE_NUM) {
+		pv_vhost_guard_answer_queue_num(&vhost->guard, header);
+		return RTE_VHOST_MSG_RESULT_REPLY;
+	}
+	if (header->request == PV_VHOST_GET_FEATURES && is_device_model(vhost))
+		return tell_features(vhost, header);
+	pv_vhost_guard_take_reply(&vhost->guard, header);
+	if (header->request == PV_VHOST_SET_MEM_TABLE || header->request == PV_VHOST_RESET_OWNER)
+		unwatch_memory(vhost);
+	/* The library looks into rings in the new memory before after_message() can watch it. */
+	if (header->request == PV_VHOST_SET_MEM_TABLE)
+		pv_fault_shield(faulted(vhost));
 	if (vhost->vio == NULL)
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 	if (header->request == PV_VHOST_GET_INFLIGHT_FD || header->request == PV_VHOST_SET_INFLIGHT_FD)
 		return handle_inflight(vhost, vid, header);
+	if (header->request == PV_VHOST_SEND_RARP) {
+		pv_vio_announce(vhost->vio, header->payload.bytes);
+		return RTE_VHOST_MSG_RESULT_OK;
+	}
 	make_way(vhost, vid, header);
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+static void
+go_on(struct pv_vhost *vhost, int vid, const struct pv_vhost_message *handled)
+{
+	if (!touches_rings(handled->request))
+		return;
+	if (handled->request == PV_VHOST_SET_MEM_TABLE)
+		pv_vio_take_memory(vhost->vio, vid);
+	else if (handled->request == PV_VHOST_IOTLB_MSG)
+		pv_vio_iotlb_message(vhost->vio, handled);
+	vhost->in_message = false;
+	pv_vio_resume(vhost->vio, vid);
 }
 
 /* The library has handled the message, and it was good. */
@@ -218,52 +385,22 @@ static enum rte_vhost_msg_result
 after_message(int vid, void *message)
 {
 	struct pv_vhost *vhost = find_by_vid(vid);
-	const struct pv_vhost_message *handled = message;
 
-	if (vhost == NULL || vhost->vio == NULL || !touches_rings(handled->request))
+	if (vhost == NULL)
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
-	if (handled->request == PV_VHOST_SET_MEM_TABLE)
-		pv_vio_take_memory(vhost->vio, vid);
-	else if (handled->request == PV_VHOST_IOTLB_MSG)
-		pv_vio_iotlb_message(vhost->vio, handled);
-	vhost->in_message = false;
-	pv_vio_resume(vhost->vio, vid);
-	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+	pv_fault_shield(NULL);
+	if (((struct pv_vhost_message *)message)->request == PV_VHOST_SET_MEM_TABLE)
+		watch_memory(vhost, vid);
+	if (vhost->vio != NULL)
+		go_on(vhost, vid, message);
+	return pv_vhost_guard_owes_reply(&vhost->guard, message) ? RTE_VHOST_MSG_RESULT_REPLY :
+								   RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }
 
 static const struct rte_vhost_user_extern_ops message_ops = {
 	.pre_msg_handle = before_message,
 	.post_msg_handle = after_message,
 };
-
-static int
-on_connection(int vid)
-{
-	struct pv_vhost *vhost = find_by_socket(vid);
-
-	if (vhost == NULL || vid >= VIDS_MAX)
-		return -1;
-	if (vhost->connection >= 0) {
-		pv_log_limited(&vhost->port->limit, PV_LOG_WARNING, vhost->port->name,
-			       "second connection to %s refused: a guest is connected already", vhost->socket);
-		return -1;
-	}
-	vhost->told = false;
-	vhost->accepted = 0;
-	vhost->accepted_protocol = 0;
-	memset(vhost->ring_enabled, 0, sizeof(vhost->ring_enabled));
-	vhost->in_message = false;
-	vhost->known_features = 0;
-	if (vhost->vio != NULL) {
-		pv_vio_connected(vhost->vio);
-		vhost->known_features = pv_remember_features(vhost->socket);
-	}
-	by_vid[vid] = vhost;
-	vhost->connection = vid;
-	vhost->connection_fd = pv_connection_find(vhost->socket, vhost->mode == PV_VHOST_SERVER);
-	pv_connection_limit_reads(vhost->connection_fd);
-	return rte_vhost_extern_callback_register(vid, &message_ops, NULL);
-}
 
 static void
 forget_guest(struct pv_vhost *vhost)
@@ -294,18 +431,24 @@ on_connection_gone(int vid)
 	if (vhost == NULL)
 		return;
 	by_vid[vid] = NULL;
+	pv_fault_shield(NULL);
+	unwatch_memory(vhost); /* the library unmaps it next */
+	if (vhost->vio != NULL)
+		pv_vio_drop_memory(vhost->vio);
 	forget_guest(vhost);
 	pv_remember_nothing(vhost->socket);
 	vhost->connection = -1;
 }
 
-/* Queue pairs in use: those up to the first that is not enabled both ways. At least the first. */
+/* Queue pairs in use: those asked for, up to the first that is not enabled both ways. At least the first. */
 static uint16_t
 count_active(const struct pv_vhost *vhost)
 {
-	uint16_t pair = 0;
+	uint16_t pair = 0, most = vhost->port->queues;
 
-	while (pair < vhost->port->queues && vhost->ring_enabled[2 * pair] && vhost->ring_enabled[2 * pair + 1])
+	if (has_control_queue(vhost))
+		most = vhost->vio->control.pairs;
+	while (pair < most && vhost->ring_enabled[2 * pair] && vhost->ring_enabled[2 * pair + 1])
 		pair++;
 	return RTE_MAX(pair, 1);
 }
@@ -327,6 +470,10 @@ on_ring_state(int vid, uint16_t ring, int enabled)
 
 	if (vhost == NULL)
 		return 0;
+	if (has_control_queue(vhost) && ring == vhost->vio->control_ring) {
+		change_ring(vhost, vid, PV_VIO_CONTROL, enabled != 0);
+		return 0;
+	}
 	if (ring >= 2 * vhost->port->queues) {
 		if (enabled)
 			pv_log_limited(
@@ -352,7 +499,7 @@ on_guest(int vid)
 		return -1;
 	rte_vhost_get_negotiated_features(vid, &features);
 	rte_vhost_get_negotiated_protocol_features(vid, &protocol);
-	vhost->accepted = features;
+	vhost->accepted = features | vhost->accepted_own;
 	vhost->accepted_protocol = protocol;
 	vhost->vid = vid;
 	vhost->attachments++;
@@ -379,6 +526,57 @@ on_guest_gone(int vid)
 	if (vhost->vio != NULL)
 		pv_vio_detach(vhost->vio, vid);
 	pv_log_limited(&vhost->events, PV_LOG_INFO, vhost->port->name, "guest detached");
+}
+
+/*
+ * The guest has gone and come again so quickly that the library sees the new connection first. What it says of the old
+ * one later finds no port.
+ */
+static void
+drop_connection(struct pv_vhost *vhost)
+{
+	int vid = vhost->connection;
+
+	if (vhost->port->up)
+		on_guest_gone(vid);
+	on_connection_gone(vid);
+}
+
+static int
+on_connection(int vid)
+{
+	struct pv_vhost *vhost = find_by_socket(vid);
+	uint64_t protocol = 0;
+
+	if (vhost == NULL || vid >= VIDS_MAX)
+		return -1;
+	if (vhost->connection >= 0 && pv_connection_has_ended(vhost->connection_fd))
+		drop_connection(vhost);
+	if (vhost->connection >= 0) {
+		pv_log_limited(&vhost->port->limit, PV_LOG_WARNING, vhost->port->name,
+			       "second connection to %s refused: a guest is connected already", vhost->socket);
+		return -1;
+	}
+	vhost->told = false;
+	vhost->accepted = 0;
+	vhost->accepted_protocol = 0;
+	vhost->accepted_own = 0;
+	memset(vhost->ring_enabled, 0, sizeof(vhost->ring_enabled));
+	vhost->in_message = false;
+	vhost->known_features = 0;
+	if (vhost->vio != NULL) {
+		pv_vio_connected(vhost->vio);
+		vhost->known_features = pv_remember_features(vhost->socket);
+	}
+	rte_vhost_driver_get_protocol_features(vhost->socket, &protocol);
+	if (may_be_device_model(vhost))
+		protocol |= PROTOCOL_F_CONFIG; /* if it is not offered in the end, the library refuses it */
+	pv_vhost_guard_init(&vhost->guard, vhost->port->queues, may_be_device_model(vhost), vhost->offered, protocol);
+	by_vid[vid] = vhost;
+	vhost->connection = vid;
+	vhost->connection_fd = pv_connection_find(vhost->socket, vhost->mode == PV_VHOST_SERVER);
+	pv_connection_limit_reads(vhost->connection_fd);
+	return rte_vhost_extern_callback_register(vid, &message_ops, NULL);
 }
 
 static const struct rte_vhost_device_ops device_ops = {
@@ -458,8 +656,12 @@ static int
 register_socket(struct pv_vhost *vhost)
 {
 	/* Of rte_vhost's data path: a frame that does not fit one buffer is not copied, else it could be megabytes. */
-	uint64_t flags =
-		RTE_VHOST_USER_LINEARBUF_SUPPORT | (vhost->mode == PV_VHOST_CLIENT ? RTE_VHOST_USER_CLIENT : 0);
+	uint64_t flags = RTE_VHOST_USER_LINEARBUF_SUPPORT;
+
+	if (vhost->mode == PV_VHOST_CLIENT)
+		flags |= RTE_VHOST_USER_CLIENT;
+	if (vhost->data_path == DATA_PATH_VIO)
+		flags |= RTE_VHOST_USER_IOMMU_SUPPORT;
 
 	if (rte_vhost_driver_register(vhost->socket, flags) != 0) {
 		pv_error(vhost->port->name, "socket \"%s\": refused by the vhost library, whose message is above",
@@ -471,7 +673,9 @@ register_socket(struct pv_vhost *vhost)
 		rte_vhost_driver_unregister(vhost->socket);
 		return -EINVAL;
 	}
-	vhost->offered = pv_vhost_offered(vhost->wanted, vhost->able);
+	if (vhost->vio != NULL)
+		vhost->able |= pv_vhost_own_features(vhost->port->mac.set);
+	vhost->offered = pv_vhost_offered(vhost->wanted, vhost->able, vhost->port->queues);
 	return 0;
 }
 
@@ -531,6 +735,7 @@ forget(struct pv_port *port)
 
 	by_socket[port->id] = NULL;
 	port->priv = NULL;
+	unwatch_memory(vhost);
 	pv_vio_free(vhost->vio);
 	forget_guest(vhost);
 	rte_free(vhost);

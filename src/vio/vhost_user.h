@@ -10,6 +10,7 @@
 #include "vio/host_io.h"
 #include "vio/port.h"
 #include "vio/vhost_features.h"
+#include "vio/vhost_guard.h"
 
 enum pv_vhost_mode { PV_VHOST_SERVER, PV_VHOST_CLIENT };
 
@@ -36,12 +37,17 @@ struct pv_vhost {
 	uint64_t able;		    /* virtio features of the data path */
 	uint64_t known_features;    /* of a guest that an earlier pktvirt left attached */
 	struct pv_remembered *remembered;
+	void *watched[PV_VHOST_REGIONS_MAX]; /* mappings of the guest's memory, see fault.h */
+	uint32_t n_watched;
+	_Atomic uint32_t faulted;  /* without `vio`, which has its own */
 	_Atomic uint64_t offered;  /* virtio features, at the last connection */
 	_Atomic uint64_t accepted; /* virtio features, of the guest that is attached */
 	_Atomic uint64_t accepted_protocol;
+	uint64_t accepted_own;	      /* of PV_VHOST_OWN_FEATURES */
 	_Atomic uint64_t attachments; /* guests that came, in all */
 	bool ring_enabled[2 * PV_QUEUES_MAX];
-	bool in_message; /* between the hooks around one that may change rings or memory */
+	bool in_message;	     /* between the hooks around one that may change rings or memory */
+	struct pv_vhost_guard guard; /* of the connection */
 };
 
 /* The data paths: "data-path": "vio" and "rte_vhost", the library's own burst calls. */

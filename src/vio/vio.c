@@ -3,31 +3,44 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <linux/membarrier.h>
 #include <linux/vhost_types.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
 
+#include <rte_cycles.h>
 #include <rte_malloc.h>
+#include <rte_pause.h>
 #include <rte_vhost.h>
 
 #include "vio/buffers.h"
 #include "vio/fault.h"
 
 #define BIT(n) (1ULL << (n))
+#define WAIT_MAX_US 500 /* for a message to be handled, and */
+#define WAIT_SHARE 32	/* one part in so many of the time */
 #define SETTLE_POLL_NS 50000
 #define SETTLE_WARN_POLLS 20000 /* about a second */
 
 struct pv_vio *
 pv_vio_new(struct pv_port *port, struct rte_mempool *pool, uint32_t copy_break)
 {
-	struct pv_vio *vio = rte_zmalloc(port->name, sizeof(*vio), RTE_CACHE_LINE_SIZE);
+	struct pv_vio *vio;
 
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0) {
+		pv_error(port->name, "the kernel gives no membarrier(2), which the data path vio needs: %s",
+			 strerror(errno));
+		return NULL;
+	}
+	vio = rte_zmalloc(port->name, sizeof(*vio), RTE_CACHE_LINE_SIZE);
 	if (vio == NULL)
 		return NULL;
 	vio->port = port;
@@ -38,6 +51,8 @@ pv_vio_new(struct pv_port *port, struct rte_mempool *pool, uint32_t copy_break)
 	vio->backend_fd = -1;
 	vio->inflight_fd = -1;
 	vio->limit.burst = 10;
+	vio->control_ring = PV_VIO_NO_RING;
+	pv_control_init(&vio->control, port->queues, port->mtu, &port->mac, &port->active_queues);
 	return vio;
 }
 
@@ -94,6 +109,7 @@ pv_vio_free(struct pv_vio *vio)
 		return;
 	drop_all(vio);
 	rte_free(vio->iotlb);
+	rte_free(vio->rings[0].held);
 	rte_free(vio);
 }
 
@@ -106,14 +122,13 @@ pv_vio_connected(struct pv_vio *vio)
 	for (uint16_t i = 0; i < PV_VIO_RINGS; i++)
 		vio->enabled[i] = false;
 	vio->faulted = 0;
+	vio->control_ring = PV_VIO_NO_RING;
+	pv_control_reset(&vio->control);
 }
 
 void
 pv_vio_drop_memory(struct pv_vio *vio)
 {
-	for (uint32_t i = 0; i < vio->n_watched; i++)
-		pv_fault_unwatch(vio->watched[i]);
-	vio->n_watched = 0;
 	vio->memory_known = false;
 	vio->memory.n_regions = 0;
 	vio->memory.n_direct = 0;
@@ -138,8 +153,6 @@ pv_vio_take_memory(struct pv_vio *vio, int vid)
 			.size = from->size,
 			.host = (uint8_t *)(uintptr_t)from->host_user_addr,
 		};
-		vio->watched[vio->n_watched++] = from->mmap_addr;
-		pv_fault_watch(from->mmap_addr, from->mmap_size, &vio->faulted);
 	}
 	vio->memory_known = true;
 	free(table);
@@ -208,7 +221,7 @@ pv_vio_set_inflight(struct pv_vio *vio, int vid, const struct pv_vhost_message *
 void
 pv_vio_tell_base(struct pv_vio *vio, uint32_t ring)
 {
-	if (vio->remembered != NULL && ring < PV_VIO_RINGS)
+	if (vio->remembered != NULL && ring < RTE_DIM(vio->remembered->rings))
 		vio->remembered->rings[ring].live = 0;
 }
 
@@ -228,13 +241,25 @@ insert_range(struct pv_vio *vio, const struct pv_vhost_iotlb *message)
 		pv_iotlb_insert(vio->iotlb, message->address, message->size, host, message->permissions);
 }
 
-/* Most ports never need one. */
+/* Most ports never need one. With it comes room for the frames that have to wait for it. */
 static bool
 has_iotlb(struct pv_vio *vio)
 {
-	if (vio->iotlb == NULL)
-		vio->iotlb = rte_zmalloc("pv_iotlb", sizeof(*vio->iotlb), RTE_CACHE_LINE_SIZE);
-	return vio->iotlb != NULL;
+	struct rte_mbuf **held;
+
+	if (vio->iotlb != NULL)
+		return true;
+	held = rte_calloc("pv_held", (size_t)PV_QUEUES_MAX * PV_VIO_HELD_MAX, sizeof(*held), RTE_CACHE_LINE_SIZE);
+	vio->iotlb = rte_zmalloc("pv_iotlb", sizeof(*vio->iotlb), RTE_CACHE_LINE_SIZE);
+	if (vio->iotlb == NULL || held == NULL) {
+		rte_free(held);
+		rte_free(vio->iotlb);
+		vio->iotlb = NULL;
+		return false;
+	}
+	for (uint16_t queue = 0; queue < PV_QUEUES_MAX; queue++)
+		vio->rings[2 * queue].held = held + (size_t)queue * PV_VIO_HELD_MAX;
+	return true;
 }
 
 void
@@ -250,6 +275,38 @@ pv_vio_iotlb_message(struct pv_vio *vio, const struct pv_vhost_message *message)
 		pv_iotlb_remove(vio->iotlb, change.address, change.size);
 	for (uint16_t i = 0; i < PV_VIO_RINGS; i++)
 		vio->rings[i].asked = 0;
+}
+
+void
+pv_vio_choose_control(struct pv_vio *vio, uint64_t features)
+{
+	bool multiqueue = (features & BIT(VIRTIO_NET_F_MQ)) != 0;
+
+	vio->enabled[PV_VIO_CONTROL] = false;
+	vio->control_ring = PV_VIO_NO_RING;
+	pv_control_reset(&vio->control);
+	if ((features & BIT(VIRTIO_NET_F_CTRL_VQ)) == 0)
+		return;
+	vio->control_ring = pv_control_ring(vio->port->queues, multiqueue);
+	vio->control.multiqueue = multiqueue;
+	vio->port->active_queues = vio->control.pairs;
+}
+
+void
+pv_vio_place_ring(struct pv_vio *vio, const struct pv_vhost_vring_addr *at)
+{
+	if (at->index >= PV_VIO_CONTROL)
+		return;
+	vio->rings[at->index].areas[0] = at->descriptor;
+	vio->rings[at->index].areas[1] = at->available;
+	vio->rings[at->index].areas[2] = at->used;
+}
+
+void
+pv_vio_announce(struct pv_vio *vio, const uint8_t mac[RTE_ETHER_ADDR_LEN])
+{
+	memcpy(vio->announced.addr_bytes, mac, RTE_ETHER_ADDR_LEN);
+	vio->announce = true;
 }
 
 void
@@ -281,6 +338,13 @@ unload_ring(struct pv_vio_ring *ring)
 	pv_virtqueue_fini(&ring->queue);
 	rte_free(ring->loans);
 	ring->loans = NULL;
+}
+
+/* The library's number of the ring that has this place here. */
+static uint16_t
+number_of(const struct pv_vio *vio, uint16_t place)
+{
+	return place == PV_VIO_CONTROL ? vio->control_ring : place;
 }
 
 /* What the library knows of a ring; false when that is not all. */
@@ -340,7 +404,8 @@ track_ring(struct pv_vio *vio, uint16_t index, const struct pv_virtqueue_setup *
 
 	vio->begun |= BIT(index);
 	if (region != NULL) {
-		pv_inflight_begin(queue, region, (vio->inflight.known & BIT(index)) == 0);
+		/* A split ring's region is always true; a packed one's is not when the guest has begun anew since. */
+		pv_inflight_begin(queue, region, !queue->packed || (vio->inflight.known & BIT(index)) == 0);
 		vio->inflight.known |= BIT(index);
 	} else if (queue->packed && vio->remembered != NULL) {
 		remember_ring(vio, index, queue, setup->avail_base, first);
@@ -355,18 +420,20 @@ load_ring(struct pv_vio *vio, int vid, uint16_t index)
 	bool guest_transmits = index % 2 == 1;
 	int result;
 
-	if (!describe_ring(vio, vid, index, &setup, &ring->call_fd))
+	if (!describe_ring(vio, vid, number_of(vio, index), &setup, &ring->call_fd))
 		return;
 	result = pv_virtqueue_init(&ring->queue, &setup, &vio->memory);
 	if (result == 0 && guest_transmits && vio->copy_break != PV_COPY_ALL)
 		result = make_loans(ring);
 	if (result != 0) {
 		pv_log_limited(&vio->port->limit, PV_LOG_WARNING, vio->port->name,
-			       "ring %u of %u entries cannot be used: %s", index, setup.size, strerror(-result));
+			       "ring %u of %u entries cannot be used: %s", number_of(vio, index), setup.size,
+			       strerror(-result));
 		unload_ring(ring);
 		return;
 	}
-	track_ring(vio, index, &setup);
+	if (index != PV_VIO_CONTROL) /* a command that is executed again does no harm */
+		track_ring(vio, index, &setup);
 	if (ring->call_fd >= 0)
 		never_wait(ring->call_fd);
 	pv_virtqueue_set_kicks(&ring->queue, false);
@@ -389,24 +456,36 @@ wait_for_loans(struct pv_vio *vio, struct pv_vio_ring *ring)
 	}
 }
 
+/* Waits until no worker is in a burst with a ring; see pv_vio_enter(). */
+static void
+wait_for_bursts(struct pv_vio *vio)
+{
+	/* Every thread of ours sees what was stored before. It cannot fail: it was registered. */
+	syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+	for (uint16_t i = 0; i < PV_VIO_RINGS; i++)
+		while (atomic_load_explicit(&vio->rings[i].busy, memory_order_acquire))
+			sched_yield();
+}
+
 void
 pv_vio_pause(struct pv_vio *vio, int vid)
 {
 	bool used = false;
 
 	vio->running = false;
+	vio->paused = vio->attached;
 	for (uint16_t i = 0; i < PV_VIO_RINGS; i++)
 		used = used || vio->rings[i].loaded;
 	if (!used)
 		return;
-	vio->port->quiesce(vio->port);
+	wait_for_bursts(vio);
 	for (uint16_t i = 0; i < PV_VIO_RINGS; i++) {
 		struct pv_vio_ring *ring = &vio->rings[i];
 
 		if (!ring->loaded)
 			continue;
 		wait_for_loans(vio, ring);
-		rte_vhost_set_vring_base(vid, i, pv_virtqueue_avail_base(&ring->queue),
+		rte_vhost_set_vring_base(vid, number_of(vio, i), pv_virtqueue_avail_base(&ring->queue),
 					 pv_virtqueue_used_base(&ring->queue));
 		unload_ring(ring);
 	}
@@ -442,24 +521,31 @@ choose_addresses(struct pv_vio *vio)
 	return true;
 }
 
-void
-pv_vio_resume(struct pv_vio *vio, int vid)
+static void
+load_rings(struct pv_vio *vio, int vid)
 {
-	if (!vio->attached || !vio->memory_known || vio->stopped)
-		return;
 	take_features(vio, vid);
 	if (!choose_addresses(vio))
 		return;
-	for (uint16_t i = 0; i < 2 * vio->port->queues; i++)
+	for (uint16_t i = 0; i < PV_VIO_RINGS; i++)
 		if (vio->enabled[i] && !vio->rings[i].loaded)
 			load_ring(vio, vid, i);
 	vio->running = true;
 }
 
 void
+pv_vio_resume(struct pv_vio *vio, int vid)
+{
+	if (vio->attached && vio->memory_known && !vio->stopped)
+		load_rings(vio, vid);
+	vio->paused = false;
+}
+
+void
 pv_vio_attach(struct pv_vio *vio, int vid, struct pv_remembered *remembered)
 {
 	vio->attached = true;
+	vio->vid = vid;
 	vio->stopped = false;
 	vio->remembered = remembered;
 	vio->begun = 0;
@@ -470,7 +556,10 @@ void
 pv_vio_detach(struct pv_vio *vio, int vid)
 {
 	pv_vio_pause(vio, vid);
+	for (uint16_t queue = 0; queue < vio->port->queues; queue++)
+		pv_vio_drop_held(vio, queue);
 	vio->attached = false;
+	vio->paused = false;
 }
 
 /* --- on the workers ----------------------------------------------------------------------------------------------- */
@@ -483,12 +572,25 @@ pv_vio_stop(struct pv_vio *vio, const struct pv_vio_ring *ring)
 	vio->running = false;
 	vio->port->up = false;
 	if (ring->queue.stopped != NULL)
-		snprintf(vio->why, sizeof(vio->why), "ring %u: %s: %u", (unsigned int)(ring - vio->rings),
+		snprintf(vio->why, sizeof(vio->why), "ring %u: %s: %u", number_of(vio, (uint16_t)(ring - vio->rings)),
 			 ring->queue.stopped, ring->queue.stopped_value);
 	else
 		snprintf(vio->why, sizeof(vio->why), "the file of the guest's memory is shorter than it was");
 	pv_log_limited(&vio->limit, PV_LOG_WARNING, vio->port->name, "stopped until the guest attaches again: %s",
 		       vio->why);
+}
+
+bool
+pv_vio_wait(struct pv_vio *vio, struct pv_vio_ring *ring)
+{
+	uint64_t start = rte_rdtsc(), longest = rte_get_tsc_hz() / 1000000 * WAIT_MAX_US;
+
+	if (start < ring->may_wait)
+		return false;
+	while (vio->paused && rte_rdtsc() - start < longest)
+		rte_pause();
+	ring->may_wait = rte_rdtsc() + WAIT_SHARE * (rte_rdtsc() - start);
+	return pv_vio_enter(vio, ring);
 }
 
 /* vhost-user protocol, "Back-end message types": VHOST_USER_BACKEND_IOTLB_MSG. */
@@ -515,6 +617,56 @@ pv_vio_ask_iotlb(struct pv_vio *vio, struct pv_vio_ring *ring)
 	ring->counters.misses++;
 }
 
+/* Asks for the first of the ring's areas that is not known; the library takes the answer, and tells when it has all. */
+static void
+seek_ring(struct pv_vio *vio, struct pv_vio_ring *ring)
+{
+	for (size_t i = 0; i < RTE_DIM(ring->areas); i++) {
+		uint64_t length = 1;
+		void *host;
+
+		if (pv_iotlb_find(vio->iotlb, ring->areas[i], &length, false, &host) != -EAGAIN)
+			continue;
+		ring->queue.missing = ring->areas[i];
+		pv_vio_ask_iotlb(vio, ring);
+		return;
+	}
+}
+
+void
+pv_vio_seek_rings(struct pv_vio *vio, uint16_t queue)
+{
+	for (uint16_t i = 2 * queue; i < 2 * queue + 2; i++) {
+		struct pv_vio_ring *ring = &vio->rings[i];
+
+		/* The message thread changes the IOTLB when no ring is busy. */
+		ring->busy = true;
+		atomic_thread_fence(memory_order_seq_cst);
+		if (vio->running && !ring->ready)
+			seek_ring(vio, ring);
+		pv_vio_leave(ring);
+	}
+}
+
+void
+pv_vio_serve_control(struct pv_vio *vio)
+{
+	struct pv_vio_ring *ring = &vio->rings[PV_VIO_CONTROL];
+	int answered;
+
+	vio->control_rounds = 0;
+	if (!pv_vio_enter(vio, ring))
+		return;
+	answered = pv_control_serve(&vio->control, &ring->queue);
+	if (answered == -EAGAIN)
+		pv_vio_ask_iotlb(vio, ring);
+	else if (answered > 0 && pv_virtqueue_wants_call(&ring->queue))
+		pv_vio_call(ring);
+	if (ring->queue.stopped != NULL)
+		pv_vio_stop(vio, ring);
+	pv_vio_leave(ring);
+}
+
 void
 pv_vio_call(struct pv_vio_ring *ring)
 {
@@ -529,6 +681,21 @@ pv_vio_call(struct pv_vio_ring *ring)
 }
 
 /* --- report ------------------------------------------------------------------------------------------------------- */
+
+/* What the guest has asked its control queue for; null without one. */
+static json_t *
+report_control(const struct pv_vio *vio)
+{
+	const struct pv_control *control = &vio->control;
+	unsigned int modes = control->modes;
+
+	if (vio->control_ring == PV_VIO_NO_RING)
+		return json_null();
+	return json_pack("{s:i, s:I, s:I, s:b, s:b}", "ring", vio->control_ring, "commands",
+			 (json_int_t)control->commands, "refused", (json_int_t)control->refused, "promiscuous",
+			 modes >> VIRTIO_NET_CTRL_RX_PROMISC & 1, "all_multicast",
+			 modes >> VIRTIO_NET_CTRL_RX_ALLMULTI & 1);
+}
 
 json_t *
 pv_vio_report(const struct pv_vio *vio)
@@ -546,6 +713,6 @@ pv_vio_report(const struct pv_vio *vio)
 						       (json_int_t)ring->counters.gathered, "iotlb_misses",
 						       (json_int_t)ring->counters.misses));
 	}
-	return json_pack("{s:s, s:s?, s:o}", "buffers", vio->copy_break == PV_COPY_ALL ? "copy" : "shared", "stopped",
-			 vio->stopped ? vio->why : NULL, "rings", rings);
+	return json_pack("{s:s, s:s?, s:o, s:o}", "buffers", vio->copy_break == PV_COPY_ALL ? "copy" : "shared",
+			 "stopped", vio->stopped ? vio->why : NULL, "control", report_control(vio), "rings", rings);
 }

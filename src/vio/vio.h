@@ -7,15 +7,18 @@
  * pv_vio_pause() waits until no worker and no packet uses them any more, and gives the positions back. Whatever message
  * may change memory or rings is enclosed in the two (vhost_user.c), so nothing is used after it is gone.
  *
- * Ring 2i is what the guest receives with, 2i + 1 what it transmits with (virtio 1.2, 5.1.2).
+ * Ring 2i is what the guest receives with, 2i + 1 what it transmits with; for a guest without a device model one more
+ * is its control queue (virtio 1.2, 5.1.2).
  */
 #ifndef PV_VIO_VIO_H
 #define PV_VIO_VIO_H
 
 #include <jansson.h>
 
+#include <rte_ether.h>
 #include <rte_mbuf.h>
 
+#include "vio/control_queue.h"
 #include "vio/inflight.h"
 #include "vio/iotlb.h"
 #include "vio/memory.h"
@@ -24,7 +27,10 @@
 #include "vio/vhost_message.h"
 #include "vio/virtqueue.h"
 
-#define PV_VIO_RINGS (2 * PV_QUEUES_MAX)
+#define PV_VIO_CONTROL (2 * PV_QUEUES_MAX) /* place of the control queue, whatever number the guest has for it */
+#define PV_VIO_HELD_MAX 128		   /* frames */
+#define PV_VIO_RINGS (PV_VIO_CONTROL + 1)
+#define PV_VIO_NO_RING UINT16_MAX
 
 /*
  * A chain of the guest's transmit queue that is out: packets may refer to its buffers. Given back to the guest, in the
@@ -51,14 +57,26 @@ struct pv_vio_ring {
 	struct pv_loan *loans;
 	uint32_t n_loans; /* a power of two */
 	uint32_t loan_head, loan_tail;
-	uint64_t asked; /* I/O virtual address that the frontend was last asked for, plus 1 */
+	/*
+	 * Of a receive queue: frames that wait until the frontend has said where a buffer is, and until when. A frame
+	 * that was taken counts as sent, so they are dropped if it does not say.
+	 */
+	struct rte_mbuf **held;
+	uint16_t n_held;
+	bool waits; /* the last burst ended because an address was lacking */
+	uint64_t held_until;
+	uint64_t may_wait; /* time stamp from which a worker may wait for the end of a pause again */
+	uint64_t areas[3]; /* where the frontend says the ring is: I/O virtual addresses, behind an IOMMU */
+	uint64_t asked;	   /* I/O virtual address that the frontend was last asked for, plus 1 */
 	struct pv_vio_counters counters;
 	bool loaded;	    /* from the library, not given back yet */
 	_Atomic bool ready; /* the workers may use it while the port runs */
+	_Atomic bool busy;  /* its worker is in a burst */
 };
 
 struct pv_vio {
 	_Atomic bool running;	  /* workers may use the rings */
+	_Atomic bool paused;	  /* they will be able to again in a moment */
 	_Atomic uint32_t faulted; /* the guest's memory is not all there: its file was cut */
 	_Atomic bool stopped;	  /* the guest broke the rules: not used again until it attaches anew */
 	bool packed;
@@ -70,13 +88,18 @@ struct pv_vio {
 	struct rte_mempool *pool;
 	struct pv_port *port;
 	struct pv_memory memory;
+	uint16_t control_ring;	 /* number of the control queue, or PV_VIO_NO_RING */
+	uint16_t control_rounds; /* bursts of queue 0 that had something since it was last looked at */
+	struct pv_control control;
+
+	int vid;	       /* of the library, while attached */
+	_Atomic bool announce; /* `announced` wants to be known where it is: it was migrated to us */
+	struct rte_ether_addr announced;
 
 	/* The message thread's. */
-	bool attached;		       /* between attach and detach */
-	bool memory_known;	       /* the library has a memory table */
-	void *watched[PV_REGIONS_MAX]; /* mappings of the library, see fault.h */
-	uint32_t n_watched;
-	int backend_fd; /* channel for requests of ours, or -1 */
+	bool attached;	   /* between attach and detach */
+	bool memory_known; /* the library has a memory table */
+	int backend_fd;	   /* channel for requests of ours, or -1 */
 	struct pv_inflight inflight;
 	int inflight_fd;		  /* of regions that we made, or -1 */
 	struct pv_remembered *remembered; /* of the guest that is attached, or NULL */
@@ -131,7 +154,19 @@ void pv_vio_set_backend_channel(struct pv_vio *vio, int fd);
 
 void pv_vio_iotlb_message(struct pv_vio *vio, const struct pv_vhost_message *message);
 
-/* The library says that a ring is complete and enabled, or not. */
+/*
+ * Features were negotiated with a guest whose control queue we serve; 0 for any other guest. Not while the rings are
+ * used.
+ */
+void pv_vio_choose_control(struct pv_vio *vio, uint64_t features);
+
+/* The frontend says where a ring is. */
+void pv_vio_place_ring(struct pv_vio *vio, const struct pv_vhost_vring_addr *at);
+
+/* Has the guest's address announced to the others (SEND_RARP). */
+void pv_vio_announce(struct pv_vio *vio, const uint8_t mac[RTE_ETHER_ADDR_LEN]);
+
+/* The library says that the ring of a place is complete and enabled, or not. */
 void pv_vio_enable_ring(struct pv_vio *vio, uint16_t ring, bool enabled);
 
 /* Before and after something that may change memory or rings of `vid`. Nothing when no guest is attached. */
@@ -144,18 +179,51 @@ void pv_vio_resume(struct pv_vio *vio, int vid);
 uint16_t pv_vio_receive(struct pv_vio *vio, uint16_t queue, struct rte_mbuf **packets, uint16_t count);
 uint16_t pv_vio_transmit(struct pv_vio *vio, uint16_t queue, struct rte_mbuf **packets, uint16_t count);
 
-/* Whether the rings of a queue pair may be used now. */
+/*
+ * Takes a ring into use for a burst; false when it may not be used now. The message thread that pauses the port first
+ * takes `running` away and then waits for `busy`; the fence between the two that this side needs too is the message
+ * thread's membarrier(2), so that a burst does not pay for it.
+ */
 static inline bool
-pv_vio_may_use(const struct pv_vio *vio, const struct pv_vio_ring *ring)
+pv_vio_enter(const struct pv_vio *vio, struct pv_vio_ring *ring)
 {
-	return likely(atomic_load_explicit(&vio->running, memory_order_acquire) && ring->ready && !vio->faulted);
+	atomic_store_explicit(&ring->busy, true, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	if (likely(atomic_load_explicit(&vio->running, memory_order_acquire) && ring->ready && !vio->faulted))
+		return true;
+	atomic_store_explicit(&ring->busy, false, memory_order_release);
+	return false;
 }
+
+static inline void
+pv_vio_leave(struct pv_vio_ring *ring)
+{
+	atomic_store_explicit(&ring->busy, false, memory_order_release);
+}
+
+/* Tries again to deliver the frames that a queue pair holds back; drops those that have waited for too long. */
+void pv_vio_retry_held(struct pv_vio *vio, uint16_t queue);
+
+/* Drops them. On the worker, or when it does not use the ring any more. */
+void pv_vio_drop_held(struct pv_vio *vio, uint16_t queue);
 
 /* Takes the port out of use because the guest broke the rules of a ring, and says why, once. */
 void pv_vio_stop(struct pv_vio *vio, const struct pv_vio_ring *ring);
 
+/*
+ * Waits for a pause to end, so that a frontend's message costs no frame; never long, and no more than a small part of
+ * the time. Whether the ring was taken into use then.
+ */
+bool pv_vio_wait(struct pv_vio *vio, struct pv_vio_ring *ring);
+
 /* Asks the frontend for the address that the ring's IOTLB lacks, unless it was asked already. */
 void pv_vio_ask_iotlb(struct pv_vio *vio, struct pv_vio_ring *ring);
+
+/* Answers commands of the control queue, if there is one, on the worker of queue 0. */
+void pv_vio_serve_control(struct pv_vio *vio);
+
+/* Asks the frontend for rings that lie behind an IOMMU, and whose place is not known. */
+void pv_vio_seek_rings(struct pv_vio *vio, uint16_t queue);
 
 /* Calls the guest: at most one system call. */
 void pv_vio_call(struct pv_vio_ring *ring);

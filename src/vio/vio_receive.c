@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 
+#include <rte_arp.h>
 #include <rte_atomic.h>
 #include <rte_memcpy.h>
 #include <rte_prefetch.h>
@@ -17,6 +18,7 @@
 #include "vio/net_header.h"
 #include "vio/vio.h"
 
+#define CONTROL_ROUNDS 64   /* bursts in a row without a look at the control queue, at most */
 #define SHARED_PIECES_MAX 8 /* a frame in more pieces is copied */
 
 /* What became of a chain. */
@@ -84,8 +86,11 @@ pv_vio_settle(struct pv_vio_ring *ring)
 {
 	if (ring->loans == NULL)
 		return true;
-	if (take_back(ring, ring->queue.packed) > 0)
+	if (take_back(ring, ring->queue.packed) > 0) {
 		pv_virtqueue_publish(&ring->queue, ring->queue.packed);
+		if (pv_virtqueue_wants_call(&ring->queue)) /* its ring may be full, and it waits for just these */
+			pv_vio_call(ring);
+	}
 	return ring->loan_head == ring->loan_tail;
 }
 
@@ -136,11 +141,11 @@ may_share(const struct pv_vio *vio, const struct pv_vio_ring *ring, uint32_t len
 	return length > vio->copy_break && ring->loan_tail - ring->loan_head < ring->queue.size / 2u;
 }
 
-/* A copied chain's way back. */
+/* A copied chain's way back: at once, unless one before it is still out. */
 static inline void
 give_back(struct receipt *receipt, const struct pv_available *chain)
 {
-	if (receipt->ring->loans == NULL)
+	if (likely(receipt->ring->loan_head == receipt->ring->loan_tail))
 		receipt->used[receipt->n_used++] = (struct pv_used){ .id = chain->id, .slots = chain->slots };
 	else
 		atomic_store_explicit(&lend(receipt->ring, chain)->done, true, memory_order_relaxed);
@@ -359,18 +364,14 @@ take_all(struct receipt *receipt, uint16_t queue, struct rte_mbuf **packets, uin
 	return received;
 }
 
-/* Gives back what has been used and calls the guest, at most once. */
+/* Shows the guest what was given back and calls it, at most once. */
 static __rte_always_inline void
-finish(struct receipt *receipt, const bool packed)
+finish(struct receipt *receipt, uint16_t returned, const bool packed)
 {
 	struct pv_vio_ring *ring = receipt->ring;
-	uint16_t given = receipt->n_used;
 
-	if (ring->loans != NULL)
-		given = take_back(ring, packed);
-	else
-		pv_virtqueue_push(&ring->queue, receipt->used, given, packed);
-	if (given > 0) {
+	pv_virtqueue_push(&ring->queue, receipt->used, receipt->n_used, packed);
+	if (returned + receipt->n_used > 0) {
 		pv_virtqueue_publish(&ring->queue, packed);
 		if (pv_virtqueue_wants_call(&ring->queue))
 			pv_vio_call(ring);
@@ -384,34 +385,73 @@ receive(struct pv_vio *vio, struct pv_vio_ring *ring, uint16_t queue, struct rte
 	const bool packed)
 {
 	struct receipt receipt;
-	uint16_t n, received = 0;
+	uint16_t n, received = 0, returned = 0;
 
 	receipt.vio = vio;
 	receipt.ring = ring;
 	receipt.n_used = 0;
-	if (ring->loans != NULL)
+	if (ring->loan_head != ring->loan_tail) {
+		returned = take_back(ring, packed); /* those of the burst before, mostly */
 		count = (uint16_t)RTE_MIN(count, ring->n_loans - (ring->loan_tail - ring->loan_head));
+	}
 	n = look(&receipt, count, packed);
 	/* Without buffers for them the chains stay available: they come later. */
 	if (n > 0 && likely(rte_pktmbuf_alloc_bulk(vio->pool, packets, n) == 0))
 		received = take_all(&receipt, queue, packets, n, packed);
-	if (n > 0 || ring->loan_head != ring->loan_tail || unlikely(ring->queue.stopped != NULL))
-		finish(&receipt, packed);
+	if (n > 0 || returned > 0 || unlikely(ring->queue.stopped != NULL))
+		finish(&receipt, returned, packed);
 	return received;
+}
+
+/* What can be done about a ring that cannot be used now. */
+static void
+make_usable(struct pv_vio *vio, const struct pv_vio_ring *ring, uint16_t queue)
+{
+	if (vio->faulted && ring->ready)
+		pv_vio_stop(vio, ring);
+	else if (vio->running && vio->memory.iotlb != NULL)
+		pv_vio_seek_rings(vio, queue);
+}
+
+/* A broadcast of the address that was migrated to us, as if the guest had sent it. */
+static uint16_t
+announce(struct pv_vio *vio, struct rte_mbuf **packets)
+{
+	vio->announce = false;
+	packets[0] = rte_net_make_rarp_packet(vio->pool, &vio->announced);
+	return packets[0] != NULL ? 1 : 0;
+}
+
+/* What is not done in every burst. */
+static void
+do_chores(struct pv_vio *vio, uint16_t queue, uint16_t received)
+{
+	if (queue == 0 && vio->control_ring != PV_VIO_NO_RING &&
+	    (received == 0 || ++vio->control_rounds == CONTROL_ROUNDS))
+		pv_vio_serve_control(vio);
+	if (vio->rings[2 * queue].n_held > 0)
+		pv_vio_retry_held(vio, queue);
 }
 
 uint16_t
 pv_vio_receive(struct pv_vio *vio, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
 	struct pv_vio_ring *ring = &vio->rings[2 * queue + 1];
+	uint16_t received;
 
-	if (unlikely(!pv_vio_may_use(vio, ring))) {
-		if (vio->faulted && ring->ready)
-			pv_vio_stop(vio, ring);
+	if (unlikely(!pv_vio_enter(vio, ring))) {
+		make_usable(vio, ring, queue);
+		do_chores(vio, queue, 0);
 		return 0;
 	}
-	return vio->packed ? receive(vio, ring, queue, packets, count, true) :
-			     receive(vio, ring, queue, packets, count, false);
+	if (unlikely(vio->announce))
+		received = announce(vio, packets);
+	else
+		received = vio->packed ? receive(vio, ring, queue, packets, count, true) :
+					 receive(vio, ring, queue, packets, count, false);
+	pv_vio_leave(ring);
+	do_chores(vio, queue, received);
+	return received;
 }
 
 void

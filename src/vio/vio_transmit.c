@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include <rte_atomic.h>
+#include <rte_cycles.h>
 #include <rte_memcpy.h>
 #include <rte_prefetch.h>
 
@@ -16,7 +17,8 @@
 /* What became of a frame. */
 enum { FRAME_SENT = -1, RING_FULL = -2, RING_STOPS = -3 }; /* or a drop reason */
 
-#define USED_MAX 256 /* chains of one frame: of 64 KiB in buffers of 256 bytes, which nobody offers */
+#define HELD_MAX_MS 100 /* without an answer of the frontend */
+#define USED_MAX 256	/* chains of one frame: of 64 KiB in buffers of 256 bytes, which nobody offers */
 
 struct delivery {
 	struct pv_vio *vio;
@@ -70,12 +72,16 @@ copy_segments(uint8_t *to, const struct rte_mbuf *packet)
 	} while (packet != NULL);
 }
 
+/* Of constant sizes, so that they are stores and no call. */
 static inline void
 write_header(const struct pv_vio *vio, uint8_t *to, const struct virtio_net_hdr *header)
 {
 	struct virtio_net_hdr_mrg_rxbuf whole = { .hdr = *header, .num_buffers = 1 };
 
-	memcpy(to, &whole, vio->header_size);
+	if (likely(vio->header_size == sizeof(whole)))
+		memcpy(to, &whole, sizeof(whole));
+	else
+		memcpy(to, &whole.hdr, sizeof(whole.hdr));
 }
 
 /* The common case: a plain chain that the whole frame fits in. */
@@ -191,16 +197,17 @@ next_buffers(struct delivery *delivery, struct pv_pieces *writable, const bool p
 	result = pv_virtqueue_gather(&delivery->ring->queue, &delivery->chains[delivery->next], &readable, writable);
 	if (result == -EAGAIN) {
 		pv_vio_ask_iotlb(delivery->vio, delivery->ring);
+		delivery->ring->waits = true;
 		return RING_FULL;
 	}
 	if (result == -EPROTO)
 		return RING_STOPS;
-	return result != 0 || readable.n > 0 ? PV_DROP_BAD_CHAIN : 0;
+	return result != 0 || readable.buffers > 0 || writable->n == 0 ? PV_DROP_BAD_CHAIN : 0;
 }
 
 /* A place in the ring to come back to. */
 struct mark {
-	uint16_t next_avail, n_used;
+	uint16_t next_avail, resubmitted, n_used;
 	bool avail_wrap;
 };
 
@@ -210,6 +217,7 @@ mark(const struct delivery *delivery)
 	return (struct mark){
 		.next_avail = delivery->ring->queue.next_avail,
 		.avail_wrap = delivery->ring->queue.avail_wrap,
+		.resubmitted = delivery->ring->queue.resubmitted,
 		.n_used = delivery->n_used,
 	};
 }
@@ -220,8 +228,25 @@ go_back(struct delivery *delivery, const struct mark *to)
 {
 	delivery->ring->queue.next_avail = to->next_avail;
 	delivery->ring->queue.avail_wrap = to->avail_wrap;
+	delivery->ring->queue.resubmitted = to->resubmitted;
 	delivery->n_used = to->n_used;
 	delivery->n = delivery->next = 0; /* to be looked at again */
+}
+
+/* Gives the chains taken since back empty: the next frame would be lost in them as well. */
+static void
+give_back_empty(struct delivery *delivery, const struct mark *since)
+{
+	for (uint16_t i = since->n_used; i < delivery->n_used; i++)
+		delivery->used[i].length = 0;
+}
+
+/* A chain that can hold nothing goes back empty, so that the ring goes on. */
+static int
+refuse_chain(struct delivery *delivery, int why, const bool packed)
+{
+	use(delivery, &delivery->chains[delivery->next], 0, packed);
+	return why;
 }
 
 /* Puts the rest of a frame into further chains. */
@@ -235,6 +260,8 @@ fill_more(struct delivery *delivery, struct reader *reader, uint16_t *buffers, c
 		if (*buffers == USED_MAX)
 			return PV_DROP_SMALL_BUFFER;
 		result = next_buffers(delivery, &writable, packed);
+		if (result == PV_DROP_BAD_CHAIN)
+			return refuse_chain(delivery, result, packed);
 		if (result != 0)
 			return result;
 		use(delivery, &delivery->chains[delivery->next],
@@ -244,12 +271,14 @@ fill_more(struct delivery *delivery, struct reader *reader, uint16_t *buffers, c
 	return FRAME_SENT;
 }
 
-/* A chain that can hold nothing goes back empty, so that the ring goes on. */
-static int
-refuse_chain(struct delivery *delivery, int why, const bool packed)
+/* The number of a frame's buffers, when it is known. */
+static void
+write_num_buffers(const struct pv_memory *memory, const struct header_place *place, uint16_t buffers)
 {
-	use(delivery, &delivery->chains[delivery->next], 0, packed);
-	return why;
+	for (uint32_t byte = 0; byte < 2; byte++) {
+		*place->at[byte] = (uint8_t)(buffers >> 8 * byte);
+		pv_memory_written(memory, place->at[byte], 1);
+	}
 }
 
 /* Any chain, or several. */
@@ -278,12 +307,12 @@ fill_any(struct delivery *delivery, const struct virtio_net_hdr *header, const s
 	use(delivery, &delivery->chains[delivery->next],
 	    vio->header_size + fill_pieces(&vio->memory, &writable, vio->header_size, &reader), packed);
 	result = fill_more(delivery, &reader, &buffers, packed);
-	if (result != FRAME_SENT) {
+	if (result == RING_FULL || result == RING_STOPS)
 		go_back(delivery, &start);
-	} else if (buffers > 1) {
-		*place.at[0] = (uint8_t)buffers;
-		*place.at[1] = (uint8_t)(buffers >> 8);
-	}
+	else if (result != FRAME_SENT)
+		give_back_empty(delivery, &start);
+	else if (buffers > 1)
+		write_num_buffers(&vio->memory, &place, buffers);
 	return result;
 }
 
@@ -354,16 +383,98 @@ transmit(struct pv_vio *vio, struct pv_vio_ring *ring, uint16_t queue, struct rt
 	return sent;
 }
 
+static uint16_t
+transmit_either(struct pv_vio *vio, struct pv_vio_ring *ring, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+{
+	ring->waits = false;
+	return vio->packed ? transmit(vio, ring, queue, packets, count, true) :
+			     transmit(vio, ring, queue, packets, count, false);
+}
+
+/* --- waiting for the IOTLB ---------------------------------------------------------------------------------------- */
+
+/* Keeps packets until the address of the buffer that they would go to is known; returns how many there was room for. */
+static uint16_t
+hold(struct pv_vio_ring *ring, struct rte_mbuf **packets, uint16_t count)
+{
+	uint16_t n = ring->held != NULL ? RTE_MIN(count, (uint16_t)(PV_VIO_HELD_MAX - ring->n_held)) : 0;
+
+	if (ring->n_held == 0)
+		ring->held_until = rte_rdtsc() + rte_get_tsc_hz() / 1000 * HELD_MAX_MS;
+	memcpy(ring->held + ring->n_held, packets, n * sizeof(*packets));
+	ring->n_held += n;
+	return n;
+}
+
+/* Whether the IOTLB does not know where the ring itself is; it is being asked for then. */
+static bool
+lacks_ring(const struct pv_vio *vio, const struct pv_vio_ring *ring)
+{
+	return vio->memory.iotlb != NULL && vio->port->up && !vio->faulted && !ring->ready;
+}
+
+static void
+remove_held(struct pv_vio_ring *ring, uint16_t n)
+{
+	if (n == 0)
+		return;
+	rte_pktmbuf_free_bulk(ring->held, n);
+	ring->n_held -= n;
+	memmove(ring->held, ring->held + n, ring->n_held * sizeof(*ring->held));
+}
+
+static void
+deliver_held(struct pv_vio *vio, struct pv_vio_ring *ring, uint16_t queue)
+{
+	uint16_t n, sent;
+
+	do {
+		n = RTE_MIN(ring->n_held, PV_BURST_MAX);
+		sent = transmit_either(vio, ring, queue, ring->held, n);
+		remove_held(ring, sent);
+	} while (sent == n && ring->n_held > 0);
+	if (sent > 0)
+		ring->held_until = rte_rdtsc() + rte_get_tsc_hz() / 1000 * HELD_MAX_MS;
+}
+
+void
+pv_vio_drop_held(struct pv_vio *vio, uint16_t queue)
+{
+	struct pv_vio_ring *ring = &vio->rings[2 * queue];
+
+	for (uint16_t i = 0; i < ring->n_held; i++)
+		count_lost(vio, queue, PV_DROP_RING_FULL, ring->held[i]);
+	remove_held(ring, ring->n_held);
+}
+
+void
+pv_vio_retry_held(struct pv_vio *vio, uint16_t queue)
+{
+	struct pv_vio_ring *ring = &vio->rings[2 * queue];
+
+	if (pv_vio_enter(vio, ring)) {
+		deliver_held(vio, ring, queue);
+		pv_vio_leave(ring);
+	}
+	if (ring->n_held > 0 && rte_rdtsc() > ring->held_until)
+		pv_vio_drop_held(vio, queue);
+}
+
 uint16_t
 pv_vio_transmit(struct pv_vio *vio, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
 	struct pv_vio_ring *ring = &vio->rings[2 * queue];
-	uint16_t sent;
+	uint16_t sent = 0;
 
-	if (unlikely(!pv_vio_may_use(vio, ring)))
-		return 0;
-	sent = vio->packed ? transmit(vio, ring, queue, packets, count, true) :
-			     transmit(vio, ring, queue, packets, count, false);
+	if (unlikely(!pv_vio_enter(vio, ring)) && !(vio->paused && pv_vio_wait(vio, ring)))
+		return lacks_ring(vio, ring) ? hold(ring, packets, count) : 0;
+	if (unlikely(ring->n_held > 0))
+		deliver_held(vio, ring, queue);
+	if (likely(ring->n_held == 0))
+		sent = transmit_either(vio, ring, queue, packets, count);
 	rte_pktmbuf_free_bulk(packets, sent);
+	if (unlikely(sent < count && ring->waits))
+		sent += hold(ring, packets + sent, (uint16_t)(count - sent));
+	pv_vio_leave(ring);
 	return sent;
 }

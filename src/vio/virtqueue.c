@@ -15,7 +15,8 @@ typedef uint32_t __attribute__((may_alias)) pv_event_word;
 typedef uint16_t __attribute__((may_alias)) pv_index;
 
 #define BIT(n) (1ULL << (n))
-#define MORE_PIECES 64 /* a chain may have this many more than the ring has entries: buffers over borders */
+#define CHAIN_MAX 256  /* descriptors of a chain that is of use, as in rte_vhost: it bounds what a burst costs */
+#define MORE_PIECES 64 /* a chain may have this many more than descriptors: buffers over borders */
 
 static bool
 is_aligned(const void *address, size_t alignment)
@@ -63,7 +64,7 @@ pv_virtqueue_init(struct pv_virtqueue *queue, const struct pv_virtqueue_setup *s
 		.event_index = (setup->features & BIT(VIRTIO_RING_F_EVENT_IDX)) != 0,
 		.log_used = setup->log_used,
 		.used_guest = setup->used_guest,
-		.scratch_max = setup->size + MORE_PIECES,
+		.scratch_max = RTE_MIN(setup->size, (uint32_t)CHAIN_MAX) + MORE_PIECES,
 	};
 	queue->desc = setup->descriptors; /* or ring, driver_event and device_event: they share their places */
 	queue->avail = setup->driver;
@@ -80,6 +81,8 @@ pv_virtqueue_fini(struct pv_virtqueue *queue)
 {
 	rte_free(queue->scratch);
 	queue->scratch = NULL;
+	rte_free(queue->resubmit);
+	queue->resubmit = NULL;
 }
 
 uint16_t
@@ -120,7 +123,7 @@ pv_packed_measure(struct pv_virtqueue *queue, struct pv_available *chain)
 struct walk {
 	struct pv_virtqueue *queue;
 	struct pv_pieces *readable, *writable;
-	uint32_t descriptors; /* so far, those of an indirect table included */
+	uint32_t buffers; /* so far */
 };
 
 static int
@@ -130,16 +133,29 @@ stop(struct pv_virtqueue *queue, const char *why, uint32_t value)
 	return -EPROTO;
 }
 
+/* Counts a buffer: more of them than the ring has entries are a loop, or as bad (virtio 1.2, 2.7.5.3.1). */
+static int
+count_buffer(struct walk *walk)
+{
+	if (++walk->buffers > walk->queue->size)
+		return stop(walk->queue, "a descriptor chain is longer than the ring", walk->buffers);
+	return walk->buffers > CHAIN_MAX ? -EBADMSG : 0;
+}
+
 /* Adds one buffer to its direction. */
 static int
 add_buffer(struct walk *walk, uint64_t address, uint32_t length, uint16_t flags)
 {
 	bool write = (flags & VRING_DESC_F_WRITE) != 0;
 	struct pv_pieces *to = write ? walk->writable : walk->readable;
-	int n;
+	int n = count_buffer(walk);
 
+	if (n != 0)
+		return n;
 	if (!write && walk->writable->n > 0)
 		return -EBADMSG; /* virtio 1.2, 2.7.4.2: what the device writes comes after what it reads */
+	if (write && length == 0)
+		return -EBADMSG; /* nobody needs it, and a frame could be made to walk all of the ring for no byte */
 	n = pv_memory_map(walk->queue->memory, address, length, write, to->piece + to->n, to->max - to->n,
 			  &walk->queue->missing);
 	if (n == -EAGAIN)
@@ -149,16 +165,8 @@ add_buffer(struct walk *walk, uint64_t address, uint32_t length, uint16_t flags)
 	if (n < 0)
 		return -EBADMSG;
 	to->n += (uint32_t)n;
+	to->buffers++;
 	to->bytes += length;
-	return 0;
-}
-
-/* Counts a descriptor: more of them than the ring has entries are a loop, or as bad (virtio 1.2, 2.7.5.3.1). */
-static int
-count_descriptor(struct walk *walk)
-{
-	if (++walk->descriptors > walk->queue->size)
-		return stop(walk->queue, "a descriptor chain is longer than the ring", walk->descriptors);
 	return 0;
 }
 
@@ -201,9 +209,7 @@ walk_split_table(struct walk *walk, uint64_t table, uint32_t entries)
 	do {
 		if (index >= entries)
 			return stop(walk->queue, "an indirect descriptor is beyond its table", index);
-		result = count_descriptor(walk);
-		if (result == 0)
-			result = read_table(walk->queue, table + index * sizeof(entry), &entry, sizeof(entry));
+		result = read_table(walk->queue, table + index * sizeof(entry), &entry, sizeof(entry));
 		if (result == 0)
 			result = add_indirect(walk, &entry);
 		index = entry.next;
@@ -221,9 +227,7 @@ walk_packed_table(struct walk *walk, uint64_t table, uint32_t entries)
 		struct vring_packed_desc entry;
 		struct vring_desc same;
 
-		result = count_descriptor(walk);
-		if (result == 0)
-			result = read_table(walk->queue, table + i * sizeof(entry), &entry, sizeof(entry));
+		result = read_table(walk->queue, table + i * sizeof(entry), &entry, sizeof(entry));
 		if (result != 0)
 			break;
 		same = (struct vring_desc){ .addr = entry.addr, .len = entry.len, .flags = entry.flags };
@@ -239,7 +243,7 @@ walk_table(struct walk *walk, uint64_t address, uint32_t length, uint16_t flags)
 
 	if (!walk->queue->indirect)
 		return stop(walk->queue, "an indirect table, which was not negotiated, with the flags", flags);
-	if (walk->queue->packed ? false : (flags & VRING_DESC_F_NEXT) != 0)
+	if ((flags & VRING_DESC_F_NEXT) != 0) /* virtio 1.2, 2.7.5.3.1 and 2.8.19 */
 		return stop(walk->queue, "an indirect table with another descriptor after it, flags", flags);
 	if (length == 0 || length % sizeof(struct vring_desc) != 0)
 		return stop(walk->queue, "an indirect table whose length is no multiple of 16", length);
@@ -256,12 +260,10 @@ walk_split(struct walk *walk, const struct pv_available *chain)
 	};
 
 	for (;;) {
-		int result = count_descriptor(walk);
+		int result = (entry.flags & VRING_DESC_F_INDIRECT) != 0 ?
+				     walk_table(walk, entry.addr, entry.len, entry.flags) :
+				     add_buffer(walk, entry.addr, entry.len, entry.flags);
 
-		if (result == 0)
-			result = (entry.flags & VRING_DESC_F_INDIRECT) != 0 ?
-					 walk_table(walk, entry.addr, entry.len, entry.flags) :
-					 add_buffer(walk, entry.addr, entry.len, entry.flags);
 		if (result != 0 || (entry.flags & VRING_DESC_F_NEXT) == 0)
 			return result;
 		if (entry.next >= queue->size)
@@ -281,12 +283,10 @@ walk_packed(struct walk *walk, const struct pv_available *chain)
 	bool wrap = false;
 
 	for (uint16_t i = 0;;) {
-		int result = count_descriptor(walk);
+		int result = (rest.flags & VRING_DESC_F_INDIRECT) != 0 ?
+				     walk_table(walk, address, rest.length, rest.flags) :
+				     add_buffer(walk, address, rest.length, rest.flags);
 
-		if (result == 0)
-			result = (rest.flags & VRING_DESC_F_INDIRECT) != 0 ?
-					 walk_table(walk, address, rest.length, rest.flags) :
-					 add_buffer(walk, address, rest.length, rest.flags);
 		if (result != 0 || ++i == chain->slots)
 			return result;
 		pv_packed_advance(queue, &place, &wrap, 1);
@@ -339,7 +339,7 @@ packed_wants_call(struct pv_virtqueue *queue)
 		return flags != VRING_PACKED_EVENT_FLAG_DISABLE;
 	if (((off_wrap >> VRING_PACKED_EVENT_F_WRAP_CTR) != 0) != queue->used_wrap)
 		event = (uint16_t)(event - queue->size);
-	if (old > new)
+	if (old >= new) /* equal: all of the ring, because something was used */
 		old = (uint16_t)(old - queue->size);
 	return first || pv_event_is_passed(event, new, old);
 }

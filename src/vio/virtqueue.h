@@ -54,6 +54,7 @@ struct pv_used {
 struct pv_pieces {
 	struct iovec *piece;
 	uint32_t n, max;
+	uint32_t buffers; /* descriptors; one of no length has no piece */
 	uint64_t bytes;
 };
 
@@ -72,11 +73,13 @@ struct pv_virtqueue {
 	const struct pv_memory *memory;
 	struct pv_inflight_split *inflight; /* region of a tracked split ring, or NULL */
 	struct pv_inflight_packed *journal; /* the same of a packed one */
-	uint16_t size;			    /* entries; a power of two in a split ring */
-	uint16_t next_avail;		    /* split: free-running index; packed: place */
-	uint16_t next_used;		    /* the same of the used ring; not yet published ones included */
-	uint16_t published;		    /* split: used index that the guest knows; packed: `next_used` then */
-	bool avail_wrap;		    /* packed: wrap counters */
+	uint16_t *resubmit;		    /* chains that a backend before us had taken, oldest first, or NULL */
+	uint16_t n_resubmit, resubmitted;
+	uint16_t size;	     /* entries; a power of two in a split ring */
+	uint16_t next_avail; /* split: free-running index; packed: place */
+	uint16_t next_used;  /* the same of the used ring; not yet published ones included */
+	uint16_t published;  /* split: used index that the guest knows; packed: `next_used` then */
+	bool avail_wrap;     /* packed: wrap counters */
 	bool used_wrap;
 	bool published_wrap;
 	bool packed;
@@ -132,8 +135,9 @@ pv_virtqueue_stop(struct pv_virtqueue *queue, const char *why, uint32_t value)
 
 /*
  * The buffers of a chain, those to read and those to write, in the queue's own scratch memory: good until the next
- * call. 0; -EBADMSG when the chain is of no use (a readable buffer after a writable one, too many pieces), and is to be
- * given back; -EAGAIN when it has to wait for the IOTLB (queue->missing); -EPROTO when the queue was stopped.
+ * call. 0; -EBADMSG when the chain is of no use (a readable buffer after a writable one, a writable one of no length,
+ * too many buffers or pieces), and is to be given back; -EAGAIN when it has to wait for the IOTLB (queue->missing);
+ * -EPROTO when the queue was stopped.
  */
 int pv_virtqueue_gather(struct pv_virtqueue *queue, const struct pv_available *chain, struct pv_pieces *readable,
 			struct pv_pieces *writable);
@@ -177,8 +181,9 @@ pv_split_count(struct pv_virtqueue *queue)
 	return n;
 }
 
+/* Copies the heads of the chains that come next into `id`. */
 static inline uint16_t
-pv_split_peek(struct pv_virtqueue *queue, struct pv_available *chains, uint16_t max)
+pv_split_heads(struct pv_virtqueue *queue, struct pv_available *chains, uint16_t max)
 {
 	uint16_t n = RTE_MIN(pv_split_count(queue), max), mask = (uint16_t)(queue->size - 1);
 
@@ -187,12 +192,20 @@ pv_split_peek(struct pv_virtqueue *queue, struct pv_available *chains, uint16_t 
 
 		if (unlikely(head >= queue->size)) {
 			pv_virtqueue_stop(queue, "an available descriptor is beyond the ring", head);
-			n = i;
-			break;
+			return i;
 		}
 		chains[i].id = head;
 		__builtin_prefetch(&queue->desc[head]);
 	}
+	return n;
+}
+
+static inline uint16_t
+pv_split_peek(struct pv_virtqueue *queue, struct pv_available *chains, uint16_t max)
+{
+	uint16_t n = unlikely(queue->resubmitted < queue->n_resubmit) ? pv_inflight_heads(queue, chains, max) :
+									pv_split_heads(queue, chains, max);
+
 	for (uint16_t i = 0; i < n; i++) {
 		struct vring_desc first = pv_split_descriptor(&queue->desc[chains[i].id]);
 
@@ -273,6 +286,7 @@ pv_packed_peek(struct pv_virtqueue *queue, struct pv_available *chains, uint16_t
 	uint16_t place = queue->next_avail, n = 0;
 	bool wrap = queue->avail_wrap;
 
+	max = RTE_MIN(max, queue->size); /* who is quick could make a descriptor available again under our eyes */
 	while (n < max) {
 		struct pv_available *chain = &chains[n];
 		union pv_packed_rest rest = pv_packed_rest(&queue->ring[place]);
@@ -345,9 +359,10 @@ pv_virtqueue_take(struct pv_virtqueue *queue, const struct pv_available *chain, 
 		pv_packed_advance(queue, &queue->next_avail, &queue->avail_wrap, chain->slots);
 		return;
 	}
-	queue->next_avail++;
 	if (unlikely(queue->inflight != NULL))
 		pv_inflight_take(queue, chain);
+	else
+		queue->next_avail++;
 }
 
 /* Writes used[0] to used[n - 1] into the used ring. A split ring shows them to the guest at publish. */

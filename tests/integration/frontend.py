@@ -2,7 +2,7 @@
 """A vhost-user frontend in plain Python, which behaves well until a test makes it do something else.
 
 Frontend and guest are one here: it speaks the protocol ("Vhost-user Protocol", QEMU's documentation) and writes the
-split rings (virtio 1.2, 2.7) into memory that it shares. It has one queue pair, and needs no driver and no kernel.
+rings (virtio 1.2, 2.7 and 2.8) into memory that it shares. It has one queue pair, and needs no driver and no kernel.
 The switch polls the rings, so nobody is kicked. Stores become visible in their order, as x86 has it.
 """
 
@@ -27,6 +27,7 @@ HEADER = struct.Struct("<III")  # request, flags, bytes that follow
 VERSION = 1
 NEED_REPLY = 1 << 3
 VIRTIO_F_VERSION_1 = 1 << 32
+VIRTIO_F_RING_PACKED = 1 << 34
 
 NEXT, WRITE, INDIRECT = 1, 2, 4  # flags of a descriptor
 RING_SIZE = 256
@@ -42,6 +43,8 @@ TIMEOUT_S = 60
 
 class Ring:
     """A split ring in shared memory; ring 0 is what the guest receives with, ring 1 what it transmits with."""
+
+    BASE = 0  # where it begins, as SET_VRING_BASE has it
 
     def __init__(self, memory, index):
         self._bytes = memory
@@ -101,6 +104,46 @@ class Ring:
         return elements
 
 
+class PackedRing(Ring):
+    """A packed ring, of which each chain is one descriptor. What is described is written when it is offered."""
+
+    AVAIL, USED = 1 << 7, 1 << 15
+    BASE = 1 << 15
+
+    def clear(self):
+        super().clear()
+        self._described = {}
+
+    def describe(self, number, address, length, flags=0, following=0):
+        self._described[number] = address, length, flags
+
+    def write(self, place, address, length, number, flags):
+        """Write a descriptor as it is."""
+        at = self.descriptors + 16 * place
+        struct.pack_into("<QIH", self._bytes, at, address, length, number)
+        self._words[at // 2 + 7] = flags
+
+    def available(self):
+        """The flags of a descriptor that is made available now."""
+        return self.USED if self.offered // RING_SIZE % 2 else self.AVAIL
+
+    def offer(self, head):
+        address, length, flags = self._described[head]
+        self.write(self.offered % RING_SIZE, address, length, head, flags | self.available())
+        self.offered += 1
+
+    def take_used(self):
+        elements = []
+        while True:
+            _, length, number, flags = struct.unpack_from("<QIHH", self._bytes,
+                                                          self.descriptors + 16 * (self.taken % RING_SIZE))
+            both = self.AVAIL | self.USED
+            if self.taken == self.offered or flags & both != (0 if self.taken // RING_SIZE % 2 else both):
+                return elements
+            elements.append((number, length))
+            self.taken += 1
+
+
 class Frontend:
     """A connection to the switch over the Unix socket `path`. Used with `with`, it is closed at the end.
 
@@ -108,9 +151,11 @@ class Frontend:
     memory       the guest's memory, by guest addresses
     receiving, transmitting
                  the rings
+    features     what it accepts of virtio; packed rings if VIRTIO_F_RING_PACKED is one of them
     """
 
-    def __init__(self, path):
+    def __init__(self, path, features=VIRTIO_F_VERSION_1):
+        self.features = features
         self.connection = socket.socket(socket.AF_UNIX)
         self.connection.settimeout(TIMEOUT_S)
         self.connection.connect(str(path))
@@ -118,7 +163,8 @@ class Frontend:
         os.ftruncate(self._file, MEMORY_SIZE)
         self._map = mmap.mmap(self._file, MEMORY_SIZE)
         self.memory = memoryview(self._map)
-        self.rings = self.receiving, self.transmitting = Ring(self.memory, 0), Ring(self.memory, 1)
+        ring = PackedRing if features & VIRTIO_F_RING_PACKED else Ring
+        self.rings = self.receiving, self.transmitting = ring(self.memory, 0), ring(self.memory, 1)
 
     def __enter__(self):
         return self
@@ -158,7 +204,7 @@ class Frontend:
         """Do what a frontend does until its guest has a network; returns self. Afterwards the switch has seen all."""
         self.tell(SET_OWNER)
         self.ask(GET_FEATURES)
-        self.tell(SET_FEATURES, struct.pack("<Q", VIRTIO_F_VERSION_1))
+        self.tell(SET_FEATURES, struct.pack("<Q", self.features))
         regions = struct.pack("<IIQQQQ", 1, 0, 0, MEMORY_SIZE, MEMORY_AT, 0)
         self.tell(SET_MEM_TABLE, regions, [self._file])
         self.start_rings()
@@ -175,7 +221,7 @@ class Frontend:
         for ring in self.rings:
             places = (MEMORY_AT + place for place in (ring.descriptors, ring.used, ring.available))
             self.tell(SET_VRING_NUM, struct.pack("<II", ring.index, RING_SIZE))
-            self.tell(SET_VRING_BASE, struct.pack("<II", ring.index, 0))
+            self.tell(SET_VRING_BASE, struct.pack("<II", ring.index, ring.BASE))
             self.tell(SET_VRING_ADDR, struct.pack("<IIQQQQ", ring.index, 0, *places, 0))
             self.tell(SET_VRING_KICK, struct.pack("<Q", ring.index), [ring.kick])
             self.tell(SET_VRING_CALL, struct.pack("<Q", ring.index), [ring.call])
