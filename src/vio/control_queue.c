@@ -77,10 +77,11 @@ read_data(const struct command *command, void *to, size_t size)
 static bool
 set_mode(struct pv_control *control, const struct command *command)
 {
-	uint8_t on, bit = (uint8_t)(1u << command->header.cmd);
+	uint8_t on, bit;
 
 	if (command->header.cmd > VIRTIO_NET_CTRL_RX_NOBCAST || !read_data(command, &on, sizeof(on)))
 		return false;
+	bit = (uint8_t)(1u << command->header.cmd);
 	if (on != 0)
 		atomic_fetch_or(&control->modes, bit);
 	else

@@ -54,7 +54,7 @@ lend(struct pv_vio_ring *ring, const struct pv_available *chain)
 }
 
 /* Gives back the chains whose loans ended, up to the first that has not. Returns how many. */
-static inline uint16_t
+static uint16_t
 take_back(struct pv_vio_ring *ring, const bool packed)
 {
 	struct pv_used used[PV_BURST_MAX];
@@ -96,12 +96,26 @@ pv_vio_settle(struct pv_vio_ring *ring)
 
 /* --- frames ------------------------------------------------------------------------------------------------------- */
 
+/*
+ * Makes a buffer of the pool a packet. Of a free mbuf `next` is NULL, and refcnt and nb_segs are 1 (rte_mbuf.h), and
+ * the lengths of headers mean nothing without a flag: so its second cache line is left alone.
+ */
+static inline void
+make_packet(struct rte_mbuf *packet, uint32_t length)
+{
+	packet->data_off = RTE_PKTMBUF_HEADROOM;
+	packet->ol_flags = 0;
+	packet->packet_type = 0;
+	packet->vlan_tci = 0;
+	packet->data_len = (uint16_t)length;
+	packet->pkt_len = length;
+}
+
 static inline void
 copy_whole(struct rte_mbuf *packet, const void *frame, uint32_t length)
 {
+	make_packet(packet, length);
 	rte_memcpy(rte_pktmbuf_mtod(packet, void *), frame, length);
-	packet->data_len = (uint16_t)length;
-	packet->pkt_len = length;
 }
 
 /* Appends a piece of guest memory to a packet as an external buffer. False when there is no mbuf for it. */
@@ -136,9 +150,9 @@ begin_sharing(struct pv_vio_ring *ring, const struct pv_available *chain, uint16
 
 /* Whether a chain may be held: the guest keeps half of its ring whatever becomes of what it sent. */
 static inline bool
-may_share(const struct pv_vio *vio, const struct pv_vio_ring *ring, uint32_t length)
+may_share(const struct pv_vio_ring *ring)
 {
-	return length > vio->copy_break && ring->loan_tail - ring->loan_head < ring->queue.size / 2u;
+	return ring->loan_tail - ring->loan_head < ring->queue.size / 2u;
 }
 
 /* A copied chain's way back: at once, unless one before it is still out. */
@@ -176,13 +190,30 @@ check_length(const struct pv_vio *vio, uint64_t bytes)
 	return unlikely(bytes - vio->header_size > vio->frame_limit) ? PV_DROP_OVERSIZED : CHAIN_TAKEN;
 }
 
+/* A long frame in one buffer: its beginning is copied, the rest is referred to. */
+static __rte_noinline int
+share_plain(struct receipt *receipt, uint16_t i, struct rte_mbuf *packet, uint32_t length)
+{
+	struct pv_vio *vio = receipt->vio;
+	uint8_t *frame = receipt->at[i] + vio->header_size;
+	struct pv_loan *loan = begin_sharing(receipt->ring, &receipt->chains[i], 1);
+	struct rte_mbuf *last = packet;
+
+	copy_whole(packet, frame, PV_HEADER_COPY);
+	if (unlikely(!refer(vio, packet, &last, frame + PV_HEADER_COPY, length - PV_HEADER_COPY, loan))) {
+		end_loan(NULL, loan);
+		return PV_DROP_NO_BUFFER;
+	}
+	receipt->ring->counters.shared++;
+	return CHAIN_TAKEN;
+}
+
 /* A frame in one buffer, its header before it. */
-static inline int
+static __rte_always_inline int
 take_plain(struct receipt *receipt, uint16_t i, struct rte_mbuf *packet)
 {
 	struct pv_vio *vio = receipt->vio;
 	const struct pv_available *chain = &receipt->chains[i];
-	uint8_t *frame = receipt->at[i] + vio->header_size;
 	uint32_t length = chain->length - vio->header_size;
 	struct virtio_net_hdr header;
 	int result = check_length(vio, chain->length);
@@ -192,18 +223,12 @@ take_plain(struct receipt *receipt, uint16_t i, struct rte_mbuf *packet)
 		return result;
 	}
 	header = copy_header(receipt->at[i]);
-	if (receipt->ring->loans != NULL && may_share(vio, receipt->ring, length)) {
-		struct rte_mbuf *last = packet;
-		struct pv_loan *loan = begin_sharing(receipt->ring, chain, 1);
-
-		copy_whole(packet, frame, PV_HEADER_COPY);
-		if (unlikely(!refer(vio, packet, &last, frame + PV_HEADER_COPY, length - PV_HEADER_COPY, loan))) {
-			end_loan(NULL, loan);
-			return PV_DROP_NO_BUFFER;
-		}
-		receipt->ring->counters.shared++;
+	if (unlikely(length > vio->copy_break) && may_share(receipt->ring)) {
+		result = share_plain(receipt, i, packet, length);
+		if (unlikely(result != CHAIN_TAKEN))
+			return result;
 	} else {
-		copy_whole(packet, frame, length);
+		copy_whole(packet, receipt->at[i] + vio->header_size, length);
 		give_back(receipt, chain);
 		receipt->ring->counters.copied++;
 	}
@@ -277,16 +302,14 @@ take_pieces(struct receipt *receipt, const struct pv_available *chain, const str
 
 	copy_out(pieces, 0, bytes, sizeof(bytes));
 	header = copy_header(bytes);
-	if (receipt->ring->loans == NULL || pieces->n > SHARED_PIECES_MAX || !may_share(vio, receipt->ring, length)) {
+	if (length <= vio->copy_break || pieces->n > SHARED_PIECES_MAX || !may_share(receipt->ring)) {
+		make_packet(packet, length);
 		copy_out(pieces, vio->header_size, rte_pktmbuf_mtod(packet, void *), length);
-		packet->data_len = (uint16_t)length;
-		packet->pkt_len = length;
 		give_back(receipt, chain);
 		receipt->ring->counters.copied++;
 	} else {
+		make_packet(packet, PV_HEADER_COPY);
 		copy_out(pieces, vio->header_size, rte_pktmbuf_mtod(packet, void *), PV_HEADER_COPY);
-		packet->data_len = PV_HEADER_COPY;
-		packet->pkt_len = PV_HEADER_COPY;
 		if (!share_pieces(receipt, chain, packet, pieces, vio->header_size + PV_HEADER_COPY))
 			return PV_DROP_NO_BUFFER;
 		receipt->ring->counters.shared++;
@@ -295,7 +318,7 @@ take_pieces(struct receipt *receipt, const struct pv_available *chain, const str
 }
 
 /* A chain of several buffers, or over a border. */
-static int
+static __rte_noinline int
 take_chain(struct receipt *receipt, const struct pv_available *chain, struct rte_mbuf *packet)
 {
 	struct pv_pieces readable, writable;
@@ -396,7 +419,7 @@ receive(struct pv_vio *vio, struct pv_vio_ring *ring, uint16_t queue, struct rte
 	}
 	n = look(&receipt, count, packed);
 	/* Without buffers for them the chains stay available: they come later. */
-	if (n > 0 && likely(rte_pktmbuf_alloc_bulk(vio->pool, packets, n) == 0))
+	if (n > 0 && likely(rte_mempool_get_bulk(vio->pool, (void **)packets, n) == 0))
 		received = take_all(&receipt, queue, packets, n, packed);
 	if (n > 0 || returned > 0 || unlikely(ring->queue.stopped != NULL))
 		finish(&receipt, returned, packed);

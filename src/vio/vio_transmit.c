@@ -85,7 +85,7 @@ write_header(const struct pv_vio *vio, uint8_t *to, const struct virtio_net_hdr 
 }
 
 /* The common case: a plain chain that the whole frame fits in. */
-static inline void
+static __rte_always_inline void
 fill_plain(struct delivery *delivery, const struct virtio_net_hdr *header, const struct rte_mbuf *packet,
 	   const bool packed)
 {
@@ -282,7 +282,7 @@ write_num_buffers(const struct pv_memory *memory, const struct header_place *pla
 }
 
 /* Any chain, or several. */
-static int
+static __rte_noinline int
 fill_any(struct delivery *delivery, const struct virtio_net_hdr *header, const struct rte_mbuf *packet,
 	 const bool packed)
 {
@@ -318,7 +318,7 @@ fill_any(struct delivery *delivery, const struct virtio_net_hdr *header, const s
 
 /* --- the burst ---------------------------------------------------------------------------------------------------- */
 
-static inline int
+static __rte_always_inline int
 deliver(struct delivery *delivery, const struct rte_mbuf *packet, const bool packed)
 {
 	struct pv_vio *vio = delivery->vio;
@@ -460,6 +460,26 @@ pv_vio_retry_held(struct pv_vio *vio, uint16_t queue)
 		pv_vio_drop_held(vio, queue);
 }
 
+/* Frees packets; the plain ones, of one segment that nobody else refers to, go back to their pool at once. */
+static inline void
+free_sent(struct rte_mempool *pool, struct rte_mbuf **packets, uint16_t count)
+{
+	struct rte_mbuf *plain[PV_BURST_MAX];
+	uint16_t n = 0;
+
+	for (uint16_t i = 0; i < count; i++) {
+		struct rte_mbuf *packet = packets[i];
+
+		if (likely(packet->nb_segs == 1 && packet->pool == pool && rte_mbuf_refcnt_read(packet) == 1 &&
+			   RTE_MBUF_DIRECT(packet)))
+			plain[n++] = packet;
+		else
+			rte_pktmbuf_free(packet);
+	}
+	if (likely(n > 0))
+		rte_mempool_put_bulk(pool, (void **)plain, n);
+}
+
 uint16_t
 pv_vio_transmit(struct pv_vio *vio, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
@@ -472,7 +492,7 @@ pv_vio_transmit(struct pv_vio *vio, uint16_t queue, struct rte_mbuf **packets, u
 		deliver_held(vio, ring, queue);
 	if (likely(ring->n_held == 0))
 		sent = transmit_either(vio, ring, queue, packets, count);
-	rte_pktmbuf_free_bulk(packets, sent);
+	free_sent(vio->pool, packets, sent);
 	if (unlikely(sent < count && ring->waits))
 		sent += hold(ring, packets + sent, (uint16_t)(count - sent));
 	pv_vio_leave(ring);

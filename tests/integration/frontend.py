@@ -123,13 +123,13 @@ class PackedRing(Ring):
         struct.pack_into("<QIH", self._bytes, at, address, length, number)
         self._words[at // 2 + 7] = flags
 
-    def available(self):
+    def flags_now(self):
         """The flags of a descriptor that is made available now."""
         return self.USED if self.offered // RING_SIZE % 2 else self.AVAIL
 
     def offer(self, head):
         address, length, flags = self._described[head]
-        self.write(self.offered % RING_SIZE, address, length, head, flags | self.available())
+        self.write(self.offered % RING_SIZE, address, length, head, flags | self.flags_now())
         self.offered += 1
 
     def take_used(self):

@@ -29,7 +29,8 @@ def each_guest_is_offered_what_it_can_take(switch):
     check_equal(shown["vm1"]["frontend"], "qemu", "vm1 is known to be QEMU")
     check("VIRTIO_F_VERSION_1" in shown["vm1"]["features"], "QEMU's guest is a virtio 1 driver", shown["vm1"])
     offered = {row["name"]: row for row in switch.ctl("doctor", "vm0")["features"]}
-    check(not offered["VIRTIO_NET_F_CTRL_VQ"]["offered"], "User-mode Linux is not offered a control queue")
+    check(offered["VIRTIO_NET_F_CTRL_VQ"]["accepted"], "User-mode Linux uses the control queue that we serve")
+    check(not offered["VIRTIO_F_RING_PACKED"]["offered"], "it is not offered packed rings")
 
 
 def main():
