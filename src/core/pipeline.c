@@ -139,24 +139,15 @@ static void
 run_egress_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector)
 {
 	uint16_t count = vector->count;
-	bool guest = worker->datapath->ports[to]->role == PV_ROLE_GUEST;
 
 	vector->count = 0;
-	pv_chain_run(worker, guest ? PV_HOOK_TO_GUEST : PV_HOOK_TO_WIRE, vector->packets, count);
-}
-
-static inline bool
-owns_an_active_queue(const struct pv_route *route, uint16_t active)
-{
-	return route->count > 0 && route->queues[0] < active;
+	pv_chain_run(worker, pv_egress_hook(worker->datapath->ports[to]), vector->packets, count);
 }
 
 static inline void
 to_egress_stages(struct pv_worker *worker, struct rte_mbuf *packet, const struct pv_port *port)
 {
-	enum pv_hook hook = port->role == PV_ROLE_GUEST ? PV_HOOK_TO_GUEST : PV_HOOK_TO_WIRE;
-
-	if (worker->chain[hook].count == 0) {
+	if (worker->chain[pv_egress_hook(port)].count == 0) {
 		pv_collect_for_sending(worker, packet, port->id);
 		return;
 	}
@@ -190,7 +181,7 @@ pv_deliver(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to)
 		pv_drop(worker, to, PV_DROP_EXCEEDS_MTU, packet);
 		return;
 	}
-	if (likely(owns_an_active_queue(&worker->route[to], active)))
+	if (likely(pv_owns_an_active_queue(&worker->route[to], active)))
 		to_egress_stages(worker, packet, port);
 	else
 		to_owner(worker, packet, to, port->owner[worker->id % active]);
@@ -379,7 +370,7 @@ pv_receive_handed(struct pv_worker *worker, struct rte_mbuf **packets, uint16_t 
 		uint16_t to = pv_packet_egress(packets[i]);
 		const struct pv_port *port = worker->datapath->ports[to];
 
-		if (likely(port->up && owns_an_active_queue(&worker->route[to], port->active_queues)))
+		if (likely(port->up && pv_owns_an_active_queue(&worker->route[to], port->active_queues)))
 			to_egress_stages(worker, packets[i], port);
 		else
 			pv_drop(worker, to, PV_DROP_PORT_DOWN, packets[i]);

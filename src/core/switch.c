@@ -15,6 +15,9 @@ struct memory {
 	struct rte_ether_addr source, destination;
 	uint16_t source_port;
 	uint16_t egress;
+	uint16_t direct;    /* port to which packets go with no stage and no other worker in between */
+	bool direct_copies; /* its `copies` and frame_max */
+	uint32_t direct_max;
 };
 
 static inline bool
@@ -92,6 +95,32 @@ flood(struct pv_worker *worker, struct rte_mbuf *packet)
 		pv_deliver(worker, packet, target);
 }
 
+/* The short form of pv_deliver() for the packets after the first to a port. False when it does not fit. */
+static inline bool
+deliver_directly(struct pv_worker *worker, const struct memory *memory, struct rte_mbuf *packet, uint16_t egress)
+{
+	if (memory->direct != egress || packet->pkt_len > memory->direct_max || pv_fan_is_full(&worker->send, egress) ||
+	    (packet->nb_segs > 1 && !memory->direct_copies))
+		return false;
+	pv_fan_add(&worker->send, egress, packet);
+	return true;
+}
+
+static void
+deliver(struct pv_worker *worker, struct memory *memory, struct rte_mbuf *packet, uint16_t egress)
+{
+	const struct pv_port *port = worker->datapath->ports[egress];
+
+	pv_deliver(worker, packet, egress);
+	memory->direct = PV_FDB_NO_PORT;
+	if (!port->up || !pv_owns_an_active_queue(&worker->route[egress], port->active_queues) ||
+	    worker->chain[pv_egress_hook(port)].count > 0)
+		return;
+	memory->direct = egress;
+	memory->direct_copies = port->copies;
+	memory->direct_max = port->frame_max;
+}
+
 static inline void
 forward(struct pv_worker *worker, struct memory *memory, struct rte_mbuf *packet)
 {
@@ -110,15 +139,19 @@ forward(struct pv_worker *worker, struct memory *memory, struct rte_mbuf *packet
 		flood(worker, packet);
 	else if (unlikely(egress == packet->port))
 		pv_drop(worker, packet->port, PV_DROP_SAME_PORT, packet);
-	else
-		pv_deliver(worker, packet, egress);
+	else if (unlikely(!deliver_directly(worker, memory, packet, egress)))
+		deliver(worker, memory, packet, egress);
 }
 
 void
 pv_switch_burst(struct pv_worker *worker, struct rte_mbuf **packets, uint16_t count)
 {
 	struct pv_section_counters *section = &worker->counters.section[PV_SECTION_SWITCH];
-	struct memory memory = { .source_port = PV_FDB_NO_PORT, .egress = PV_FDB_NO_PORT };
+	struct memory memory = {
+		.source_port = PV_FDB_NO_PORT,
+		.egress = PV_FDB_NO_PORT,
+		.direct = PV_FDB_NO_PORT,
+	};
 	const uint64_t *transmit_cycles = &worker->counters.section[PV_SECTION_TRANSMIT].cycles;
 	uint64_t start = rte_rdtsc() - *transmit_cycles;
 

@@ -133,6 +133,20 @@ pv_drop(struct pv_worker *worker, uint16_t port, uint16_t reason, struct rte_mbu
 	rte_pktmbuf_free(packet);
 }
 
+/* The hook that packets to a port pass. */
+static inline enum pv_hook
+pv_egress_hook(const struct pv_port *port)
+{
+	return port->role == PV_ROLE_GUEST ? PV_HOOK_TO_GUEST : PV_HOOK_TO_WIRE;
+}
+
+/* Whether a worker sends to a port itself, of whose queue pairs the first `active` are in use. */
+static inline bool
+pv_owns_an_active_queue(const struct pv_route *route, uint16_t active)
+{
+	return route->count > 0 && route->queues[0] < active;
+}
+
 static inline bool
 pv_fan_is_full(const struct pv_fan *fan, uint16_t to)
 {

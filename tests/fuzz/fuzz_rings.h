@@ -59,9 +59,9 @@ enum operation {
 	RECEIVE,	/* count (1) */
 	TRANSMIT,	/* count (1), length (2), segments (1), kind of offload (1) */
 	FREE,		/* count (1), of those that are kept */
-	SETTLE,
-	REVIVE, /* attach anew after a stop */
-	TLB,	/* page (1) from LOW on, how (1): forget, or permit as VHOST_ACCESS_… */
+	PAUSE,		/* settle, and begin again where the rings' bases say, if nothing is on loan */
+	REVIVE,		/* attach anew after a stop */
+	TLB,		/* page (1) from LOW on, how (1): forget, or permit as VHOST_ACCESS_… */
 	OPERATIONS
 };
 
@@ -76,6 +76,7 @@ static struct pv_iotlb *iotlb;
 static _Atomic uint8_t *page_log;
 
 static struct bench *bench;
+static struct pv_virtqueue_setup setups[2];
 static struct rte_mbuf *kept[KEPT_MAX];
 static uint32_t n_kept;
 static uint8_t before[2 * REGION], after[2 * REGION];
@@ -201,7 +202,7 @@ begin(const struct unit *unit)
 		uint8_t *area = regions[0] + i * RING_AREA;
 		uint16_t base = PACKED ? (uint16_t)((unit->base & 15) | (unit->base & 0x80) << 8) :
 					 (uint16_t)(unit->base << 8 | unit->base);
-		const struct pv_virtqueue_setup queue = {
+		const struct pv_virtqueue_setup queue = setups[i] = (struct pv_virtqueue_setup){
 			.descriptors = area,
 			.driver = area + DRIVER_AREA,
 			.device = area + DEVICE_AREA,
@@ -520,6 +521,38 @@ transmit(struct input *input)
 	}
 }
 
+/* What the frontend is told where a ring stands, it may say again. */
+static void
+begin_again(uint16_t i)
+{
+	struct pv_virtqueue *queue = &bench->vio.rings[i].queue, before_it = *queue;
+	struct pv_virtqueue_setup setup = setups[i];
+
+	setup.avail_base = pv_virtqueue_avail_base(queue);
+	setup.used_base = pv_virtqueue_used_base(queue);
+	pv_virtqueue_fini(queue);
+	must(pv_virtqueue_init(queue, &setup, &bench->vio.memory) == 0, "a ring can begin where it has ended");
+	must(queue->next_avail == before_it.next_avail && queue->next_used == before_it.next_used &&
+		     queue->avail_wrap == before_it.avail_wrap && queue->used_wrap == before_it.used_wrap,
+	     "the bases of a ring say where it is");
+}
+
+static void
+pause_rings(void)
+{
+	bool settled = pv_vio_settle(&bench->vio.rings[1]);
+
+	for (uint16_t i = 0; i < 2; i++) {
+		struct pv_virtqueue *queue = &bench->vio.rings[i].queue;
+
+		pv_virtqueue_set_kicks(queue, true);
+		if (!pv_virtqueue_has_work(queue))
+			pv_virtqueue_set_kicks(queue, false);
+		if (settled && queue->stopped == NULL)
+			begin_again(i);
+	}
+}
+
 static void
 revive(void)
 {
@@ -551,9 +584,8 @@ step(struct input *input)
 		return transmit(input);
 	case FREE:
 		return free_kept(number(input, 1));
-	case SETTLE:
-		pv_vio_settle(&bench->vio.rings[1]);
-		return;
+	case PAUSE:
+		return pause_rings();
 	case REVIVE:
 		return revive();
 	case TLB:

@@ -10,7 +10,7 @@ import struct
 import sys
 
 V1, MERGE, TABLES, EVENTS, SHARE, TRANSLATE, LOG, OFFLOADS = (1 << bit for bit in range(8))
-(WRITE_BYTES, WRITE_ENTRY, MAKE_AVAILABLE, SET_INDEX, RECEIVE, TRANSMIT, FREE, SETTLE, REVIVE,
+(WRITE_BYTES, WRITE_ENTRY, MAKE_AVAILABLE, SET_INDEX, RECEIVE, TRANSMIT, FREE, PAUSE, REVIVE,
  TLB) = range(10)  # as in fuzz_rings.h
 NEXT, WRITE, INDIRECT = 1, 2, 4
 AVAIL, USED = 1 << 7, 1 << 15
@@ -106,7 +106,7 @@ def held(packed):
     unit = Unit(packed, V1 | SHARE | TABLES, size=4)
     for _ in range(4):
         unit.offer(TX, 500)
-    return unit.receive().step(SETTLE).step(FREE, "B", 1).receive().step(FREE, "B", 9).step(SETTLE).offer(TX, 700).receive()
+    return unit.receive().step(PAUSE).step(FREE, "B", 1).receive().step(FREE, "B", 9).step(PAUSE).offer(TX, 700).receive()
 
 
 def pieces(packed, options):
@@ -207,7 +207,8 @@ def called(packed):
 def scarce(packed):
     """Hardly a packet in the pool."""
     unit = Unit(packed, V1 | SHARE, size=16, packets=90)
-    return unit.offer(TX, 400, 200, 200, 200, 100).offer(TX, 400, 200, 200).receive().step(FREE, "B", 9).receive()
+    unit.offer(TX, 400, 200, 200, 200, 100).offer(TX, 400, 200, 200).receive().step(FREE, "B", 9).receive()
+    return unit.offer(TX, 500).offer(TX, 500).offer(TX, 500).receive()
 
 
 STOPS = ("nowhere", "end of all", "in table", "odd table", "table nowhere", "long table", "next after table",
@@ -231,6 +232,10 @@ def seeds(packed):
     yield "called", called(packed)
     yield "scarce", scarce(packed)
     yield "base", Unit(packed, V1, base=0x03 if packed else 0xff).offer(TX, 100).receive()
+    yield "one_left", Unit(packed, V1 | SHARE, packets=94).offer(TX, 500).receive().offer(TX, 100, 400).receive()
+    yield "paused", laps(packed, V1 | EVENTS | LOG | SHARE).step(PAUSE).offer(TX, 500).receive().step(PAUSE).step(FREE, "B", 9) \
+        .step(PAUSE).offer(TX, 60).receive()
+    yield "size_0", Unit(packed, V1, size=17 if packed else 16).offer(TX, 60).receive()
     for what in STOPS:
         yield "stopped_" + what.replace(" ", "_"), stopped(packed, what)
 

@@ -36,6 +36,7 @@ INDIRECT_DESC = 1 << 28
 SPLIT = VIRTIO_F_VERSION_1 | INDIRECT_DESC
 PACKED = SPLIT | VIRTIO_F_RING_PACKED
 NOWHERE = 0xDEAD0000000
+RECEIVED = (SCRATCH + MEMORY_SIZE) // 2
 INTERVALS = 4
 ROUNDS = 200      # of the worker, in an interval; and in each
 FRAMES = 32       # so many frames of the neighbours arrive
@@ -361,7 +362,9 @@ def keep_changing(hostile):
     while True:
         for ring in hostile.rings:
             at = ring.descriptors + 16 * dice.randrange(RING_SIZE)
-            address = dice.choice([SCRATCH, SCRATCH + 100, ring.descriptors, MEMORY_SIZE - 700])
+            # What it receives must not be what it sends: those would be the neighbours' frames.
+            start = SCRATCH if ring.index else RECEIVED
+            address = dice.choice([start, start + 100, ring.descriptors, start + RECEIVED - SCRATCH - 700])
             # Wrong ones are rare: else the port is stopped at once, each time.
             length = dice.choice(lengths[3:9] if dice.randrange(2000) else lengths)
             flags = (WRITE if ring.index == 0 else 0) | (dice.randrange(8) if not dice.randrange(1000) else 0)
