@@ -4,6 +4,6 @@
 #define PV_BASE_LIMITS_H
 
 #define PV_PORTS_MAX 512 /* port ids, and so mbuf->port, are below this */
-#define PV_BURST_MAX 32	 /* packets that a port hands over at once */
+#define PV_BURST_MAX 64	 /* packets that a port hands over at once */
 
 #endif

@@ -532,9 +532,10 @@ begin_again(uint16_t i)
 	setup.used_base = pv_virtqueue_used_base(queue);
 	pv_virtqueue_fini(queue);
 	must(pv_virtqueue_init(queue, &setup, &bench->vio.memory) == 0, "a ring can begin where it has ended");
-	must(queue->next_avail == before_it.next_avail && queue->next_used == before_it.next_used &&
-		     queue->avail_wrap == before_it.avail_wrap && queue->used_wrap == before_it.used_wrap,
+	must(queue->next_avail == before_it.next_avail && queue->next_used == before_it.next_used,
 	     "the bases of a ring say where it is");
+	must(!PACKED || (queue->avail_wrap == before_it.avail_wrap && queue->used_wrap == before_it.used_wrap),
+	     "the bases of a packed ring have its wrap counters");
 }
 
 static void
