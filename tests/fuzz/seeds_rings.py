@@ -106,7 +106,8 @@ def held(packed):
     unit = Unit(packed, V1 | SHARE | TABLES, size=4)
     for _ in range(4):
         unit.offer(TX, 500)
-    return unit.receive().step(PAUSE).step(FREE, "B", 1).receive().step(FREE, "B", 9).step(PAUSE).offer(TX, 700).receive()
+    unit.receive().step(PAUSE).step(FREE, "B", 1).receive().step(FREE, "B", 9).step(PAUSE)
+    return unit.offer(TX, 700).receive()
 
 
 def pieces(packed, options):
@@ -132,7 +133,8 @@ def headers(packed):
     unit = Unit(packed, V1 | OFFLOADS | TABLES)
     ip = bytes.fromhex("525400000002525400000001" "0800" "450000280001400040060000" "0a0000010a000002")
     tcp = bytes.fromhex("03e800500000000100000001" "5010" "01f4beef0000")
-    for flags, gso, size, start, offset in ((1, 0, 0, 34, 16), (1, 1, 100, 34, 16), (1, 0, 0, 5000, 1), (0, 3, 0, 0, 0)):
+    asked = (1, 0, 0, 34, 16), (1, 1, 100, 34, 16), (1, 0, 0, 5000, 1), (0, 3, 0, 0, 0)
+    for flags, gso, size, start, offset in asked:
         place = unit.room(700)
         unit.write(place, struct.pack("<BBHHHHH", flags, gso, 54, size, start, offset, 0) + ip + tcp)
         unit.offer(TX, 66, addresses=[place])
@@ -197,7 +199,10 @@ def called(packed):
     """Event suppression, over a whole lap at once."""
     unit = Unit(packed, V1 | EVENTS, size=4)
     for word in (0x00028003, 0x00020001, 0x00010000, 0x00000000, 0x00030000):
-        unit.step(SET_INDEX, "BI", TX, word) if packed else unit.write(RING_AREA + 0x200 + 12, struct.pack("<H", word & 7))
+        if packed:
+            unit.step(SET_INDEX, "BI", TX, word)
+        else:
+            unit.write(RING_AREA + 0x200 + 12, struct.pack("<H", word & 7))
         for _ in range(4):
             unit.offer(TX, 100)
         unit.receive()
@@ -233,8 +238,8 @@ def seeds(packed):
     yield "scarce", scarce(packed)
     yield "base", Unit(packed, V1, base=0x03 if packed else 0xff).offer(TX, 100).receive()
     yield "one_left", Unit(packed, V1 | SHARE, packets=94).offer(TX, 500).receive().offer(TX, 100, 400).receive()
-    yield "paused", laps(packed, V1 | EVENTS | LOG | SHARE).step(PAUSE).offer(TX, 500).receive().step(PAUSE).step(FREE, "B", 9) \
-        .step(PAUSE).offer(TX, 60).receive()
+    unit = laps(packed, V1 | EVENTS | LOG | SHARE).step(PAUSE).offer(TX, 500).receive().step(PAUSE).step(FREE, "B", 9)
+    yield "paused", unit.step(PAUSE).offer(TX, 60).receive()
     yield "size_0", Unit(packed, V1, size=17 if packed else 16).offer(TX, 60).receive()
     for what in STOPS:
         yield "stopped_" + what.replace(" ", "_"), stopped(packed, what)

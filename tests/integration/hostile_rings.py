@@ -27,7 +27,7 @@ from frontend import (
     WRITE,
     Frontend,
 )
-from hostile_frontend import BROADCAST, HOSTILE, STATION, check_delivery, is_in_state, rounds, worker_goes_on
+from hostile_frontend import BROADCAST, HOSTILE, STATION, check_delivery, is_in_state, rounds
 from support import check, check_contains, check_equal, config, daemon, drops, frame, is_conserved, ports, run, say
 from support import vhost, wait_until, workspace
 

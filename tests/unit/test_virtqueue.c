@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -730,6 +731,46 @@ a_queue_goes_on_where_its_bases_say(void **state)
 		}
 }
 
+struct flicker {
+	volatile struct vring_packed_desc *descriptor;
+	_Atomic bool end;
+};
+
+/* Makes a descriptor available again, and again, without waiting for the device. */
+static void *
+make_available_again(void *argument)
+{
+	struct flicker *flicker = argument;
+
+	while (!flicker->end) {
+		flicker->descriptor->flags = PV_PACKED_AVAIL;
+		flicker->descriptor->flags = PV_PACKED_USED;
+	}
+	return NULL;
+}
+
+/* Else there were more chains out than a ring has places for. */
+static void
+a_driver_that_does_not_wait_gets_no_more_chains_taken_than_the_ring_is_long(void **state)
+{
+	struct pair it = pair(true, 1, 0);
+	struct flicker flicker = { .descriptor = it.driver->ring };
+	struct pv_available chains[32];
+	uint32_t seen = 0;
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, make_available_again, &flicker), 0);
+	while (seen < 100000) {
+		uint16_t n = peek(&it, chains, 32);
+
+		assert_in_range(n, 0, 1);
+		seen += n;
+	}
+	flicker.end = true;
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	end(&it);
+}
+
 /* --- what a queue may begin with --------------------------------------------------------------------------------- */
 
 static int
@@ -1058,6 +1099,7 @@ main(void)
 		cmocka_unit_test(a_split_ring_shows_nothing_before_it_is_published),
 		cmocka_unit_test(a_used_packed_chain_takes_one_descriptor_and_skips_the_rest),
 		cmocka_unit_test(a_queue_goes_on_where_its_bases_say),
+		cmocka_unit_test(a_driver_that_does_not_wait_gets_no_more_chains_taken_than_the_ring_is_long),
 		cmocka_unit_test(sizes_that_the_specification_does_not_have_are_refused),
 		cmocka_unit_test(areas_that_are_not_aligned_are_refused),
 		cmocka_unit_test(a_base_beyond_a_packed_ring_is_refused),
