@@ -15,6 +15,8 @@ struct memory {
 	struct rte_ether_addr source, destination;
 	uint16_t source_port;
 	uint16_t egress;
+	uint8_t last[2 * RTE_ETHER_ADDR_LEN]; /* both addresses of the last packet that went to `direct`, */
+	uint16_t last_port;		      /* and where it came from */
 	uint16_t direct;    /* port to which packets go with no stage and no other worker in between */
 	bool direct_copies; /* its `copies` and frame_max */
 	uint32_t direct_max;
@@ -95,15 +97,23 @@ flood(struct pv_worker *worker, struct rte_mbuf *packet)
 		pv_deliver(worker, packet, target);
 }
 
-/* The short form of pv_deliver() for the packets after the first to a port. False when it does not fit. */
+/* The short form of pv_deliver() for the packets after the first to `direct`. False when it does not fit. */
 static inline bool
-deliver_directly(struct pv_worker *worker, const struct memory *memory, struct rte_mbuf *packet, uint16_t egress)
+deliver_directly(struct pv_worker *worker, const struct memory *memory, struct rte_mbuf *packet)
 {
-	if (memory->direct != egress || packet->pkt_len > memory->direct_max || pv_fan_is_full(&worker->send, egress) ||
-	    (packet->nb_segs > 1 && !memory->direct_copies))
+	if (memory->direct == PV_FDB_NO_PORT || packet->pkt_len > memory->direct_max ||
+	    (packet->nb_segs > 1 && !memory->direct_copies) || pv_fan_is_full(&worker->send, memory->direct))
 		return false;
-	pv_fan_add(&worker->send, egress, packet);
+	pv_fan_add(&worker->send, memory->direct, packet);
 	return true;
+}
+
+/* Whether all that was found for the last packet holds for this one: most of a burst is of one flow. */
+static inline bool
+is_like_the_last(const struct memory *memory, const struct rte_mbuf *packet)
+{
+	return memory->last_port == packet->port &&
+	       memcmp(memory->last, rte_pktmbuf_mtod(packet, const void *), sizeof(memory->last)) == 0;
 }
 
 static void
@@ -111,6 +121,8 @@ deliver(struct pv_worker *worker, struct memory *memory, struct rte_mbuf *packet
 {
 	const struct pv_port *port = worker->datapath->ports[egress];
 
+	memcpy(memory->last, rte_pktmbuf_mtod(packet, const void *), sizeof(memory->last));
+	memory->last_port = packet->port;
 	pv_deliver(worker, packet, egress);
 	memory->direct = PV_FDB_NO_PORT;
 	if (!port->up || !pv_owns_an_active_queue(&worker->route[egress], port->active_queues) ||
@@ -139,7 +151,7 @@ forward(struct pv_worker *worker, struct memory *memory, struct rte_mbuf *packet
 		flood(worker, packet);
 	else if (unlikely(egress == packet->port))
 		pv_drop(worker, packet->port, PV_DROP_SAME_PORT, packet);
-	else if (unlikely(!deliver_directly(worker, memory, packet, egress)))
+	else
 		deliver(worker, memory, packet, egress);
 }
 
@@ -151,13 +163,17 @@ pv_switch_burst(struct pv_worker *worker, struct rte_mbuf **packets, uint16_t co
 		.source_port = PV_FDB_NO_PORT,
 		.egress = PV_FDB_NO_PORT,
 		.direct = PV_FDB_NO_PORT,
+		.last_port = PV_FDB_NO_PORT,
 	};
 	const uint64_t *transmit_cycles = &worker->counters.section[PV_SECTION_TRANSMIT].cycles;
 	uint64_t start = rte_rdtsc() - *transmit_cycles;
 
-	for (uint16_t i = 0; i < count; i++)
+	for (uint16_t i = 0; i < count; i++) {
+		if (likely(is_like_the_last(&memory, packets[i]) && deliver_directly(worker, &memory, packets[i])))
+			continue;
 		if (likely(admit_source(worker, &memory, packets[i])))
 			forward(worker, &memory, packets[i]);
+	}
 	section->calls++;
 	section->packets += count;
 	/* A vector that fills up is sent from in here: sending is not the switch's time. */

@@ -421,6 +421,7 @@ receive(struct pv_vio *vio, struct pv_vio_ring *ring, uint16_t queue, struct rte
 	/* Without buffers for them the chains stay available: they come later. */
 	if (n > 0 && likely(rte_mempool_get_bulk(vio->pool, (void **)packets, n) == 0))
 		received = take_all(&receipt, queue, packets, n, packed);
+	pv_virtqueue_prefetch_next(&ring->queue, packed);
 	if (n > 0 || returned > 0 || unlikely(ring->queue.stopped != NULL))
 		finish(&receipt, returned, packed);
 	return received;

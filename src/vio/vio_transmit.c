@@ -395,6 +395,7 @@ transmit(struct pv_vio *vio, struct pv_vio_ring *ring, uint16_t queue, struct rt
 			push(&delivery, packed);
 	}
 	push(&delivery, packed);
+	pv_virtqueue_prefetch_next(virtqueue, packed);
 	if (delivery.pushed) {
 		pv_virtqueue_publish(virtqueue, packed);
 		if (pv_virtqueue_wants_call(virtqueue))
@@ -482,21 +483,41 @@ pv_vio_retry_held(struct pv_vio *vio, uint16_t queue)
 		pv_vio_drop_held(vio, queue);
 }
 
-/* Frees packets; the plain ones, of one segment that nobody else refers to, go back to their pool at once. */
+static inline bool
+is_ours_alone(const struct rte_mempool *pool, const struct rte_mbuf *segment)
+{
+	return segment->pool == pool && rte_mbuf_refcnt_read(segment) == 1;
+}
+
+/*
+ * Frees packets. Those that a burst is mostly made of go back to their pool together: of one segment, or a copied
+ * header with the reference to the rest (vio_receive.c).
+ */
 static inline void
 free_sent(struct rte_mempool *pool, struct rte_mbuf **packets, uint16_t count)
 {
-	struct rte_mbuf *plain[PV_BURST_MAX];
+	struct rte_mbuf *plain[2 * PV_BURST_MAX];
 	uint16_t n = 0;
 
 	for (uint16_t i = 0; i < count; i++) {
-		struct rte_mbuf *packet = packets[i];
+		struct rte_mbuf *packet = packets[i], *rest;
 
-		if (likely(packet->nb_segs == 1 && packet->pool == pool && rte_mbuf_refcnt_read(packet) == 1 &&
-			   RTE_MBUF_DIRECT(packet)))
-			plain[n++] = packet;
-		else
+		if (unlikely(packet->nb_segs > 2 || !is_ours_alone(pool, packet) || !RTE_MBUF_DIRECT(packet))) {
 			rte_pktmbuf_free(packet);
+			continue;
+		}
+		if (packet->nb_segs == 2) {
+			rest = packet->next;
+			if (unlikely(!is_ours_alone(pool, rest) || !RTE_MBUF_HAS_EXTBUF(rest))) {
+				rte_pktmbuf_free(packet);
+				continue;
+			}
+			rte_pktmbuf_detach(rest); /* ends the loan, if this was the last reference */
+			plain[n++] = rest;
+			packet->next = NULL;
+			packet->nb_segs = 1;
+		}
+		plain[n++] = packet;
 	}
 	if (likely(n > 0))
 		rte_mempool_put_bulk(pool, (void **)plain, n);

@@ -24,6 +24,7 @@
 #include <rte_branch_prediction.h>
 #include <rte_common.h>
 
+#include "base/limits.h"
 #include "vio/inflight.h"
 #include "vio/memory.h"
 
@@ -377,6 +378,18 @@ pv_virtqueue_push(struct pv_virtqueue *queue, const struct pv_used *used, uint16
 
 /* Marks what push and publish wrote, while the guest is being migrated. */
 void pv_virtqueue_log_used(struct pv_virtqueue *queue);
+
+/* Asks the cache for where the next burst's heads are: the guest has written them on another core. */
+static inline void
+pv_virtqueue_prefetch_next(const struct pv_virtqueue *queue, const bool packed)
+{
+	uint16_t mask = (uint16_t)(queue->size - 1);
+
+	if (packed)
+		return;
+	__builtin_prefetch(&queue->avail->ring[queue->next_avail & mask]);
+	__builtin_prefetch(&queue->avail->ring[(queue->next_avail + PV_BURST_MAX / 2) & mask]);
+}
 
 /* Shows the guest all that was pushed. */
 static inline void
