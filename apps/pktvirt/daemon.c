@@ -137,15 +137,17 @@ watch(int epoll, int fd)
 }
 
 static void
-age_table(int timer)
+do_chores(int timer)
 {
 	uint64_t times;
 
-	if (read(timer, &times, sizeof(times)) == sizeof(times))
-		pv_fdb_age(running->fdb, pv_now_s());
+	if (read(timer, &times, sizeof(times)) != sizeof(times))
+		return;
+	pv_fdb_age(running->fdb, pv_now_s());
+	pv_datapath_watch(running);
 }
 
-/* Serves the control socket and the table's ageing until a signal comes. */
+/* Serves the control socket, and each second the table's ageing and the watchdog, until a signal comes. */
 static void
 serve(struct pv_control *control, int signals)
 {
@@ -159,7 +161,7 @@ serve(struct pv_control *control, int signals)
 		if (epoll_wait(epoll, &event, 1, -1) < 1)
 			continue;
 		if (event.data.fd == timer)
-			age_table(timer);
+			do_chores(timer);
 		else if (event.data.fd != signals)
 			pv_control_poll(control);
 	} while (event.data.fd != signals);

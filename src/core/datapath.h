@@ -34,6 +34,12 @@ struct pv_datapath *pv_datapath_new(const struct pv_config *config);
 /* Starts the workers, then lets guests in. 0 or -errno, having logged why. */
 int pv_datapath_start(struct pv_datapath *datapath);
 
+/*
+ * The watchdog of the workers, to be called every second: interrupts the system call of a worker that has not finished
+ * a round since the last time. No call of ours waits, but some are on descriptors that a frontend shares with us.
+ */
+void pv_datapath_watch(struct pv_datapath *datapath);
+
 /* Stops the workers, closes the ports and frees everything. NULL is fine. */
 void pv_datapath_free(struct pv_datapath *datapath);
 

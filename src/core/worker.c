@@ -187,11 +187,14 @@ pv_worker_main(void *argument)
 {
 	struct pv_worker *worker = argument;
 
+	worker->thread = pthread_self();
+	worker->runs = true;
 	prctl(PR_SET_TIMERSLACK, 1); /* otherwise every sleep is 50 us longer */
 	worker->now_s = pv_now_s();
 	worker->next_second = rte_rdtsc() + rte_get_tsc_hz();
 	rte_rcu_qsbr_thread_online(worker->datapath->qsbr, worker->id);
 	poll_until_stopped(worker);
 	rte_rcu_qsbr_thread_offline(worker->datapath->qsbr, worker->id);
+	worker->runs = false;
 	return 0;
 }

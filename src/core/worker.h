@@ -11,6 +11,8 @@
 #ifndef PV_CORE_WORKER_H
 #define PV_CORE_WORKER_H
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 #include <rte_mbuf.h>
@@ -84,7 +86,10 @@ struct pv_worker {
 	uint16_t id;
 	uint16_t cpu;
 	unsigned int lcore;
-	uint32_t now_s; /* pv_now_s(), kept once a second */
+	pthread_t thread;
+	_Atomic bool runs;	/* `thread` is there */
+	uint64_t watched_round; /* counters.rounds, when the watchdog last looked */
+	uint32_t now_s;		/* pv_now_s(), kept once a second */
 	uint64_t next_second;
 	struct pv_queue *queues; /* owned, to be polled */
 	uint16_t n_queues;

@@ -2,11 +2,13 @@
 #include "vio/inflight.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <rte_atomic.h>
 #include <rte_common.h>
 #include <rte_malloc.h>
 
@@ -111,37 +113,53 @@ forget_last_batch(const struct pv_virtqueue *queue, struct pv_inflight_split *re
 	}
 }
 
-/* Finds what is in flight, oldest first. False without memory for it. */
-static bool
-find_inflight(struct pv_virtqueue *queue, const struct pv_inflight_split *region)
-{
-	queue->resubmit = rte_calloc("pv_resubmit", queue->size, sizeof(*queue->resubmit), 0);
-	if (queue->resubmit == NULL)
-		return false;
-	for (uint16_t id = 0; id < queue->size; id++) {
-		uint16_t at = queue->n_resubmit;
+/* A chain that is in flight: a copy, as the region may change while they are sorted. */
+struct taken {
+	uint64_t counter;
+	uint16_t id;
+};
 
-		if (region->chain[id].inflight != 1)
-			continue;
-		for (; at > 0 && region->chain[queue->resubmit[at - 1]].counter > region->chain[id].counter; at--)
-			queue->resubmit[at] = queue->resubmit[at - 1];
-		queue->resubmit[at] = id;
-		queue->n_resubmit++;
-	}
-	return true;
+static int
+compare_taken(const void *one, const void *other)
+{
+	const struct taken *a = one, *b = other;
+
+	if (a->counter != b->counter)
+		return a->counter < b->counter ? -1 : 1;
+	return a->id - b->id;
+}
+
+/* Finds what is in flight, oldest first; `taken` has room for all. */
+static void
+find_inflight(struct pv_virtqueue *queue, const struct pv_inflight_split *region, struct taken *taken)
+{
+	uint16_t n = 0;
+
+	for (uint16_t id = 0; id < queue->size; id++)
+		if (region->chain[id].inflight == 1)
+			taken[n++] = (struct taken){ .counter = region->chain[id].counter, .id = id };
+	qsort(taken, n, sizeof(*taken), compare_taken);
+	for (uint16_t i = 0; i < n; i++)
+		queue->resubmit[i] = taken[i].id;
+	queue->n_resubmit = n;
+	if (n > 0)
+		queue->taken = taken[n - 1].counter + 1;
 }
 
 static void
 recover_split(struct pv_virtqueue *queue, struct pv_inflight_split *region, uint16_t used)
 {
-	if (region->used_index != used)
-		forget_last_batch(queue, region, used);
-	if (!find_inflight(queue, region))
-		return;
-	queue->next_used = queue->published = used;
-	queue->next_avail = (uint16_t)(used + queue->n_resubmit);
-	if (queue->n_resubmit > 0)
-		queue->taken = region->chain[queue->resubmit[queue->n_resubmit - 1]].counter + 1;
+	struct taken *taken = rte_malloc("pv_taken", queue->size * sizeof(*taken), 0);
+
+	queue->resubmit = rte_calloc("pv_resubmit", queue->size, sizeof(*queue->resubmit), 0);
+	if (taken != NULL && queue->resubmit != NULL) {
+		if (region->used_index != used)
+			forget_last_batch(queue, region, used);
+		find_inflight(queue, region, taken);
+		queue->next_used = queue->published = used;
+		queue->next_avail = (uint16_t)(used + queue->n_resubmit);
+	}
+	rte_free(taken);
 }
 
 static void
@@ -237,8 +255,12 @@ find_place(struct pv_virtqueue *queue, const struct pv_inflight_packed *region)
 static void
 begin_packed(struct pv_virtqueue *queue, struct pv_inflight_packed *region, bool recover)
 {
-	if (recover && region->version == VERSION && region->size == queue->size && region->old_used < queue->size)
-		find_place(queue, region);
+	struct pv_inflight_packed found;
+
+	memcpy(&found, region, sizeof(found));
+	rte_compiler_barrier(); /* the frontend may write there: what is used from here on is the copy */
+	if (recover && found.version == VERSION && found.size == queue->size && found.old_used < queue->size)
+		find_place(queue, &found);
 	region->version = VERSION;
 	region->size = queue->size;
 	region->old_used = region->used = queue->next_used;

@@ -89,6 +89,19 @@ pv_memory_log_guest(const struct pv_memory *memory, uint64_t guest, uint64_t len
 		atomic_fetch_or_explicit(&memory->log[page / 8], (uint8_t)(1u << (page % 8)), memory_order_release);
 }
 
+bool
+pv_memory_has(const struct pv_memory *memory, const void *host, uint64_t length)
+{
+	for (uint32_t i = 0; i < memory->n_regions; i++) {
+		const struct pv_region *region = &memory->regions[i];
+		uint64_t offset = (uint64_t)((uintptr_t)host - (uintptr_t)region->host);
+
+		if (offset < region->size && length <= region->size - offset)
+			return true;
+	}
+	return false;
+}
+
 uint64_t
 pv_memory_guest_address(const struct pv_memory *memory, const void *host)
 {

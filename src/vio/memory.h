@@ -67,6 +67,9 @@ int pv_memory_map(const struct pv_memory *memory, uint64_t address, uint32_t len
 /* Where a buffer that the frontend named by its own address is; NULL unless it is in one region. */
 void *pv_memory_at_user(const struct pv_memory *memory, uint64_t user, uint64_t length);
 
+/* Whether bytes at an address of ours are all in one region. */
+bool pv_memory_has(const struct pv_memory *memory, const void *host, uint64_t length);
+
 /* The guest-physical address of ours; UINT64_MAX when it is none of the guest's. */
 uint64_t pv_memory_guest_address(const struct pv_memory *memory, const void *host);
 

@@ -59,7 +59,8 @@ pv_remember_open(const char *socket, uint64_t features)
 
 	if (fd < 0)
 		return NULL;
-	if (ftruncate(fd, sizeof(*remembered)) == 0)
+	/* With room for all of it: where there is none, a store to the mapping would be SIGBUS. */
+	if (ftruncate(fd, sizeof(*remembered)) == 0 && (errno = posix_fallocate(fd, 0, sizeof(*remembered))) == 0)
 		remembered = mmap(NULL, sizeof(*remembered), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	close(fd);
 	if (remembered == MAP_FAILED)

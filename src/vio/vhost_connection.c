@@ -40,7 +40,8 @@ pv_connection_find(const char *path, bool listening)
 
 	if (descriptors == NULL)
 		return -1;
-	while (found < 0 && (entry = readdir(descriptors)) != NULL) {
+	/* One that has ended may be that before, which the library has not closed yet. */
+	while ((found < 0 || pv_connection_has_ended(found)) && (entry = readdir(descriptors)) != NULL) {
 		int fd = atoi(entry->d_name); /* "." and ".." make 0, which is none of ours */
 
 		if (is_connection(fd, path, listening))

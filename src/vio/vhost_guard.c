@@ -16,7 +16,7 @@
  *   IOTLB_MSG            without a guest IOMMU there is no cache to enter it into: a division by zero.
  *   GET_INFLIGHT_FD,     as much memory as 65535 queues need; writes into a mapping of unknown length. Besides, what
  *   SET_INFLIGHT_FD      is in that memory is believed when a ring starts (indices, and the length of a list that
- *                        is counted twice), so VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD must not be offered at all.
+ *                        is counted twice), so it is offered only where the messages are answered by us (inflight.h).
  *   any                  whether the payload is there: what the stack held is used instead.
  *
  * Descriptors may be of anything. Even fstat() of a file in a FUSE mount waits for whoever serves it, so files are

@@ -218,14 +218,15 @@ tell_frontend(struct pv_vhost *vhost, uint32_t request)
 		offer(vhost, PV_FRONTEND_QEMU);
 }
 
-/* Whether a message may change what the workers use: memory, rings, or how they are read. */
+/* Whether a message may change what the workers use: memory, rings, how they are read, or the channel for requests. */
 static bool
 touches_rings(uint32_t request)
 {
 	static const uint32_t requests[] = {
-		PV_VHOST_SET_FEATURES,	 PV_VHOST_RESET_OWNER,	    PV_VHOST_SET_MEM_TABLE,  PV_VHOST_SET_LOG_BASE,
-		PV_VHOST_SET_VRING_NUM,	 PV_VHOST_SET_VRING_ADDR,   PV_VHOST_SET_VRING_BASE, PV_VHOST_SET_VRING_KICK,
-		PV_VHOST_SET_VRING_CALL, PV_VHOST_SET_VRING_ENABLE, PV_VHOST_IOTLB_MSG,
+		PV_VHOST_SET_FEATURES,	   PV_VHOST_RESET_OWNER,    PV_VHOST_SET_MEM_TABLE,
+		PV_VHOST_SET_LOG_BASE,	   PV_VHOST_SET_VRING_NUM,  PV_VHOST_SET_VRING_ADDR,
+		PV_VHOST_SET_VRING_BASE,   PV_VHOST_SET_VRING_KICK, PV_VHOST_SET_VRING_CALL,
+		PV_VHOST_SET_VRING_ENABLE, PV_VHOST_IOTLB_MSG,	    PV_VHOST_SET_BACKEND_REQ_FD,
 	};
 
 	for (size_t i = 0; i < RTE_DIM(requests); i++)
@@ -285,18 +286,18 @@ place_ring(struct pv_vhost *vhost, const struct pv_vhost_message *message)
 	pv_vio_place_ring(vhost->vio, &at);
 }
 
-/* The library handles the message next, and takes its descriptors. */
-static void
+/* The library handles the message next, and takes its descriptors. 0 or -errno. */
+static int
 make_way(struct pv_vhost *vhost, int vid, struct pv_vhost_message *message)
 {
-	if (message->request == PV_VHOST_SET_BACKEND_REQ_FD && message->fd_num == 1)
-		pv_vio_set_backend_channel(vhost->vio, message->fds[0]);
-	else if (message->request == PV_VHOST_GET_VRING_BASE)
+	if (message->request == PV_VHOST_GET_VRING_BASE)
 		pv_vio_tell_base(vhost->vio, message->payload.state.index);
 	if (!touches_rings(message->request))
-		return;
+		return 0;
 	vhost->in_message = true;
 	pv_vio_pause(vhost->vio, vid);
+	if (message->request == PV_VHOST_SET_BACKEND_REQ_FD && message->fd_num == 1)
+		pv_vio_set_backend_channel(vhost->vio, message->fds[0]);
 	if (message->request == PV_VHOST_SET_VRING_ADDR)
 		place_ring(vhost, message);
 	if (message->request == PV_VHOST_SET_FEATURES)
@@ -304,8 +305,9 @@ make_way(struct pv_vhost *vhost, int vid, struct pv_vhost_message *message)
 	if (message->request == PV_VHOST_SET_MEM_TABLE || message->request == PV_VHOST_RESET_OWNER)
 		pv_vio_drop_memory(vhost->vio);
 	else if (message->request == PV_VHOST_SET_LOG_BASE && message->fd_num == 1)
-		pv_vio_set_log(vhost->vio, message->fds[0], message->payload.log.mmap_size,
-			       message->payload.log.mmap_offset);
+		return pv_vio_set_log(vhost->vio, message->fds[0], message->payload.log.mmap_size,
+				      message->payload.log.mmap_offset);
+	return 0;
 }
 
 /* The two messages of in-flight tracking are ours, not the library's. */
@@ -363,7 +365,8 @@ before_message(int vid, void *message)
 		pv_vio_announce(vhost->vio, header->payload.bytes);
 		return RTE_VHOST_MSG_RESULT_OK;
 	}
-	make_way(vhost, vid, header);
+	if (make_way(vhost, vid, header) != 0)
+		return cut_off(vhost, header, "its log of written pages cannot be mapped");
 	return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 }
 
@@ -537,7 +540,8 @@ drop_connection(struct pv_vhost *vhost)
 {
 	int vid = vhost->connection;
 
-	if (vhost->port->up)
+	/* A guest that was stopped (pv_vio_stop) is attached still, though its port is down. */
+	if (vhost->port->up || (vhost->vio != NULL && vhost->vio->attached))
 		on_guest_gone(vid);
 	on_connection_gone(vid);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -28,6 +29,8 @@
 #define WAIT_MAX_US 500 /* for a message to be handled, and */
 #define WAIT_SHARE 32	/* one part in so many of the time */
 #define SETTLE_POLL_NS 50000
+#define ANSWER_MAX_US 1000	/* for a frontend to make room in its channel for requests */
+#define NEW_RING 0x8000u	/* base of a packed ring that begins: place 0, wrap counter 1 */
 #define SETTLE_WARN_POLLS 20000 /* about a second */
 
 struct pv_vio *
@@ -122,6 +125,7 @@ pv_vio_connected(struct pv_vio *vio)
 	for (uint16_t i = 0; i < PV_VIO_RINGS; i++)
 		vio->enabled[i] = false;
 	vio->faulted = 0;
+	vio->remembered = NULL; /* the caller has given it up with the connection before */
 	vio->control_ring = PV_VIO_NO_RING;
 	pv_control_reset(&vio->control);
 }
@@ -228,8 +232,12 @@ pv_vio_tell_base(struct pv_vio *vio, uint32_t ring)
 void
 pv_vio_set_backend_channel(struct pv_vio *vio, int fd)
 {
+	const struct timeval longest = { .tv_usec = ANSWER_MAX_US };
+
 	drop_backend_channel(vio);
 	vio->backend_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	/* The library asks for addresses there, too, and would wait for a frontend that does not read. */
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &longest, sizeof(longest));
 }
 
 static void
@@ -378,13 +386,26 @@ never_wait(int fd)
 		fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 }
 
+/* Whether the device has used something in a packed ring. A driver begins with one of zeroes. */
+static bool
+was_used(const struct pv_virtqueue *queue)
+{
+	for (uint16_t i = 0; i < queue->size; i++)
+		if ((pv_packed_rest(&queue->ring[i]).flags & PV_PACKED_USED) != 0)
+			return true;
+	return false;
+}
+
 /* A packed ring whose place nobody else keeps; where it was left, if it is the ring that we knew. */
 static void
 remember_ring(struct pv_vio *vio, uint16_t index, struct pv_virtqueue *queue, uint16_t told, bool first)
 {
 	struct pv_remembered_ring *known = &vio->remembered->rings[index];
 	uint64_t guest = pv_memory_guest_address(&vio->memory, queue->ring);
-	bool same = first && known->live && known->guest == guest && known->size == queue->size && known->told == told;
+	/* Another guest of the same make, or one that was reset meanwhile, may have its ring in the very same place. */
+	bool begins = told == NEW_RING && !was_used(queue);
+	bool same = first && known->live && known->guest == guest && known->size == queue->size &&
+		    known->told == told && !begins;
 
 	pv_inflight_begin(queue, &known->journal, same);
 	known->guest = guest;
@@ -422,7 +443,10 @@ load_ring(struct pv_vio *vio, int vid, uint16_t index)
 
 	if (!describe_ring(vio, vid, number_of(vio, index), &setup, &ring->call_fd))
 		return;
-	result = pv_virtqueue_init(&ring->queue, &setup, &vio->memory);
+	/* Behind an IOMMU the library takes ranges that follow one another there for one piece of memory. */
+	result = pv_virtqueue_is_in_memory(&setup, &vio->memory) ? 0 : -EFAULT;
+	if (result == 0)
+		result = pv_virtqueue_init(&ring->queue, &setup, &vio->memory);
 	if (result == 0 && guest_transmits && vio->copy_break != PV_COPY_ALL)
 		result = make_loans(ring);
 	if (result != 0) {
@@ -470,15 +494,11 @@ wait_for_bursts(struct pv_vio *vio)
 void
 pv_vio_pause(struct pv_vio *vio, int vid)
 {
-	bool used = false;
-
 	vio->running = false;
 	vio->paused = vio->attached;
-	for (uint16_t i = 0; i < PV_VIO_RINGS; i++)
-		used = used || vio->rings[i].loaded;
-	if (!used)
+	if (!vio->attached)
 		return;
-	wait_for_bursts(vio);
+	wait_for_bursts(vio); /* also when no ring is loaded: workers seek rings in the IOTLB then */
 	for (uint16_t i = 0; i < PV_VIO_RINGS; i++) {
 		struct pv_vio_ring *ring = &vio->rings[i];
 
@@ -661,22 +681,38 @@ pv_vio_serve_control(struct pv_vio *vio)
 	if (answered == -EAGAIN)
 		pv_vio_ask_iotlb(vio, ring);
 	else if (answered > 0 && pv_virtqueue_wants_call(&ring->queue))
-		pv_vio_call(ring);
+		pv_vio_call(vio, ring);
 	if (ring->queue.stopped != NULL)
 		pv_vio_stop(vio, ring);
 	pv_vio_leave(ring);
 }
 
-void
-pv_vio_call(struct pv_vio_ring *ring)
+/* Refused when the guest has not taken the calls before: then it will look anyway. */
+static ssize_t
+call(struct pv_vio_ring *ring)
 {
 	static const uint64_t one = 1;
 
-	if (ring->call_fd < 0)
-		return;
 	ring->counters.calls++;
-	/* Refused only when the guest has not taken the calls before: then it will look anyway. */
-	if (write(ring->call_fd, &one, sizeof(one)) < 0)
+	return write(ring->call_fd, &one, sizeof(one));
+}
+
+void
+pv_vio_call(struct pv_vio *vio, struct pv_vio_ring *ring)
+{
+	if (ring->call_fd < 0 || call(ring) >= 0 || errno != EINTR)
+		return;
+	pv_virtqueue_stop(&ring->queue, "calling the guest waits until it takes the calls before, on descriptor",
+			  (uint32_t)ring->call_fd);
+	pv_vio_stop(vio, ring);
+}
+
+void
+pv_vio_call_unless_full(struct pv_vio_ring *ring)
+{
+	struct pollfd room = { .fd = ring->call_fd, .events = POLLOUT };
+
+	if (poll(&room, 1, 0) == 1 && (room.revents & POLLOUT) != 0 && call(ring) < 0)
 		return;
 }
 

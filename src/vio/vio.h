@@ -119,7 +119,7 @@ void pv_vio_free(struct pv_vio *vio);
 
 /*
  * A guest is there, as device `vid` of the library, and what is remembered of it (or NULL; the caller's, until the next
- * attach); or not any more. After detach nothing of ours refers to its memory.
+ * attach or connection); or not any more. After detach nothing of ours refers to its memory.
  */
 void pv_vio_attach(struct pv_vio *vio, int vid, struct pv_remembered *remembered);
 void pv_vio_detach(struct pv_vio *vio, int vid);
@@ -149,7 +149,7 @@ int pv_vio_set_inflight(struct pv_vio *vio, int vid, const struct pv_vhost_messa
 /* The frontend is about to be told the base of a ring, and will give it back when the ring starts again. */
 void pv_vio_tell_base(struct pv_vio *vio, uint32_t ring);
 
-/* The channel for requests of ours; the descriptor is copied. */
+/* The channel for requests of ours; the descriptor is copied. Not while the rings are used. */
 void pv_vio_set_backend_channel(struct pv_vio *vio, int fd);
 
 void pv_vio_iotlb_message(struct pv_vio *vio, const struct pv_vhost_message *message);
@@ -225,8 +225,14 @@ void pv_vio_serve_control(struct pv_vio *vio);
 /* Asks the frontend for rings that lie behind an IOMMU, and whose place is not known. */
 void pv_vio_seek_rings(struct pv_vio *vio, uint16_t queue);
 
-/* Calls the guest: at most one system call. */
-void pv_vio_call(struct pv_vio_ring *ring);
+/*
+ * Calls the guest: at most one system call. Its descriptor does not wait, but the frontend shares it and can have it
+ * wait after all; the watchdog of the workers then interrupts the call (core/datapath.h), and the port is stopped.
+ */
+void pv_vio_call(struct pv_vio *vio, struct pv_vio_ring *ring);
+
+/* The same on the message thread, which nobody interrupts: not when the guest has not taken the calls before. */
+void pv_vio_call_unless_full(struct pv_vio_ring *ring);
 
 /* --- loans (vio_receive.c) ---------------------------------------------------------------------------------------- */
 

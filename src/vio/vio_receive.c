@@ -88,8 +88,9 @@ pv_vio_settle(struct pv_vio_ring *ring)
 		return true;
 	if (take_back(ring, ring->queue.packed) > 0) {
 		pv_virtqueue_publish(&ring->queue, ring->queue.packed);
-		if (pv_virtqueue_wants_call(&ring->queue)) /* its ring may be full, and it waits for just these */
-			pv_vio_call(ring);
+		/* Its ring may be full, and it waits for just these. Nobody interrupts this thread. */
+		if (pv_virtqueue_wants_call(&ring->queue))
+			pv_vio_call_unless_full(ring);
 	}
 	return ring->loan_head == ring->loan_tail;
 }
@@ -397,7 +398,7 @@ finish(struct receipt *receipt, uint16_t returned, const bool packed)
 	if (returned + receipt->n_used > 0) {
 		pv_virtqueue_publish(&ring->queue, packed);
 		if (pv_virtqueue_wants_call(&ring->queue))
-			pv_vio_call(ring);
+			pv_vio_call(receipt->vio, ring);
 	}
 	if (unlikely(ring->queue.stopped != NULL))
 		pv_vio_stop(receipt->vio, ring);

@@ -18,8 +18,9 @@
 enum { FRAME_SENT = -1, RING_FULL = -2, RING_STOPS = -3 }; /* or a drop reason */
 
 #define PREFETCH_LINES 8
-#define HELD_MAX_MS 100 /* without an answer of the frontend */
-#define USED_MAX 256	/* chains of one frame: of 64 KiB in buffers of 256 bytes, which nobody offers */
+#define HELD_MAX_MS 100	 /* without an answer of the frontend */
+#define FURTHER_MAX 1024 /* descriptors of a frame's further chains: each costs time, however little it holds */
+#define USED_MAX 256	 /* chains of one frame: of 64 KiB in buffers of 256 bytes, which nobody offers */
 
 struct delivery {
 	struct pv_vio *vio;
@@ -254,11 +255,13 @@ refuse_chain(struct delivery *delivery, int why, const bool packed)
 static int
 fill_more(struct delivery *delivery, struct reader *reader, uint16_t *buffers, const bool packed)
 {
+	uint32_t descriptors = 0;
+
 	while (reader->left > 0) {
 		struct pv_pieces writable;
 		int result;
 
-		if (*buffers == USED_MAX)
+		if (*buffers == USED_MAX || descriptors > FURTHER_MAX)
 			return PV_DROP_SMALL_BUFFER;
 		result = next_buffers(delivery, &writable, packed);
 		if (result == PV_DROP_BAD_CHAIN)
@@ -267,6 +270,7 @@ fill_more(struct delivery *delivery, struct reader *reader, uint16_t *buffers, c
 			return result;
 		use(delivery, &delivery->chains[delivery->next],
 		    fill_pieces(&delivery->vio->memory, &writable, 0, reader), packed);
+		descriptors += writable.buffers;
 		(*buffers)++;
 	}
 	return FRAME_SENT;
@@ -399,7 +403,7 @@ transmit(struct pv_vio *vio, struct pv_vio_ring *ring, uint16_t queue, struct rt
 	if (delivery.pushed) {
 		pv_virtqueue_publish(virtqueue, packed);
 		if (pv_virtqueue_wants_call(virtqueue))
-			pv_vio_call(ring);
+			pv_vio_call(vio, ring);
 	}
 	if (unlikely(virtqueue->stopped != NULL))
 		pv_vio_stop(vio, ring);
@@ -416,16 +420,19 @@ transmit_either(struct pv_vio *vio, struct pv_vio_ring *ring, uint16_t queue, st
 
 /* --- waiting for the IOTLB ---------------------------------------------------------------------------------------- */
 
-/* Keeps packets until the address of the buffer that they would go to is known; returns how many there was room for. */
+/*
+ * Keeps packets until the address of the buffer that they would go to is known; returns how many there was room for.
+ * They may stay until this guest leaves, so what is in the memory of another one is copied: it must be able to go.
+ */
 static uint16_t
 hold(struct pv_vio_ring *ring, struct rte_mbuf **packets, uint16_t count)
 {
-	uint16_t n = ring->held != NULL ? RTE_MIN(count, (uint16_t)(PV_VIO_HELD_MAX - ring->n_held)) : 0;
+	uint16_t room = ring->held != NULL ? (uint16_t)(PV_VIO_HELD_MAX - ring->n_held) : 0, n = 0;
 
 	if (ring->n_held == 0)
 		ring->held_until = rte_rdtsc() + rte_get_tsc_hz() / 1000 * HELD_MAX_MS;
-	memcpy(ring->held + ring->n_held, packets, n * sizeof(*packets));
-	ring->n_held += n;
+	while (n < count && n < room && rte_pktmbuf_linearize(packets[n]) == 0)
+		ring->held[ring->n_held++] = packets[n++];
 	return n;
 }
 

@@ -36,6 +36,21 @@ is_acceptable(const struct pv_virtqueue_setup *setup, bool packed)
 	return rte_is_power_of_2(setup->size) && is_aligned(setup->driver, 2) && is_aligned(setup->device, 4);
 }
 
+bool
+pv_virtqueue_is_in_memory(const struct pv_virtqueue_setup *setup, const struct pv_memory *memory)
+{
+	bool packed = (setup->features & BIT(VIRTIO_F_RING_PACKED)) != 0;
+	uint64_t event = (setup->features & BIT(VIRTIO_RING_F_EVENT_IDX)) != 0 ? sizeof(uint16_t) : 0;
+	uint64_t entries = setup->size, driver = sizeof(struct vring_packed_desc_event), device = driver;
+
+	if (!packed) {
+		driver = sizeof(struct vring_avail) + entries * sizeof(uint16_t) + event;
+		device = sizeof(struct vring_used) + entries * sizeof(struct vring_used_elem) + event;
+	}
+	return pv_memory_has(memory, setup->descriptors, entries * sizeof(struct vring_desc)) &&
+	       pv_memory_has(memory, setup->driver, driver) && pv_memory_has(memory, setup->device, device);
+}
+
 static void
 set_bases(struct pv_virtqueue *queue, const struct pv_virtqueue_setup *setup)
 {
@@ -97,15 +112,26 @@ pv_virtqueue_used_base(const struct pv_virtqueue *queue)
 	return queue->packed ? (uint16_t)(queue->next_used | queue->used_wrap << 15) : queue->next_used;
 }
 
-bool
-pv_packed_measure(struct pv_virtqueue *queue, struct pv_available *chain)
+/* How many places there are from one on to where the next chain is taken: there a lap ends. */
+static uint16_t
+places_left(const struct pv_virtqueue *queue, uint16_t place, bool wrap)
 {
-	uint16_t place = chain->place;
-	bool wrap = false; /* does not matter: the driver makes the first descriptor available last */
+	bool before = place < queue->next_avail, lapped = before == (wrap == queue->avail_wrap);
+
+	if (lapped)
+		return 0;
+	return (uint16_t)(queue->next_avail - place + (before ? 0 : queue->size));
+}
+
+bool
+pv_packed_measure(struct pv_virtqueue *queue, struct pv_available *chain, bool wrap)
+{
+	uint16_t place = chain->place, left = places_left(queue, place, wrap);
 	union pv_packed_rest rest;
 
+	/* From here on the wrap counter does not matter: the driver makes the first descriptor available last. */
 	do {
-		if (chain->slots == queue->size) {
+		if (chain->slots >= left) {
 			pv_virtqueue_stop(queue, "a descriptor chain is longer than the ring", chain->slots);
 			return false;
 		}

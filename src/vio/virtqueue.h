@@ -112,6 +112,9 @@ struct pv_virtqueue_setup {
 	uint64_t used_guest;
 };
 
+/* Whether each area of a ring lies in one region of the memory. */
+bool pv_virtqueue_is_in_memory(const struct pv_virtqueue_setup *setup, const struct pv_memory *memory);
+
 /*
  * Prepares a queue over rings that lie in mapped memory, each area in one piece. 0; -EINVAL when size or alignment is
  * none that the specification allows; -ENOMEM.
@@ -276,10 +279,11 @@ pv_packed_advance(const struct pv_virtqueue *queue, uint16_t *place, bool *wrap,
 }
 
 /*
- * Walks to the end of a chain of several descriptors: its buffer id is in the last one (virtio 1.2, 2.8.6). False and a
- * stopped queue when it is longer than the ring.
+ * Walks to the end of a chain of several descriptors: its buffer id is in the last one (virtio 1.2, 2.8.6). `wrap` is
+ * the wrap counter where it begins. False and a stopped queue when it goes round the ring to what comes next: all that
+ * is looked at in a burst is no longer than the ring.
  */
-bool pv_packed_measure(struct pv_virtqueue *queue, struct pv_available *chain);
+bool pv_packed_measure(struct pv_virtqueue *queue, struct pv_available *chain, bool wrap);
 
 static inline uint16_t
 pv_packed_peek(struct pv_virtqueue *queue, struct pv_available *chains, uint16_t max)
@@ -300,7 +304,7 @@ pv_packed_peek(struct pv_virtqueue *queue, struct pv_available *chains, uint16_t
 		chain->id = rest.id;
 		chain->slots = 1;
 		chain->place = place;
-		if (unlikely((rest.flags & VRING_DESC_F_NEXT) != 0) && !pv_packed_measure(queue, chain))
+		if (unlikely((rest.flags & VRING_DESC_F_NEXT) != 0) && !pv_packed_measure(queue, chain, wrap))
 			break;
 		pv_packed_advance(queue, &place, &wrap, chain->slots);
 		n++;

@@ -59,6 +59,7 @@ FRAMES = 64           # so many must arrive at the neighbour beside each message
 CONNECTIONS = 300     # in a row, each with a bad message
 FLOOD = 20000
 FEW_LINES = CONNECTIONS // 2
+COMEBACKS = 10        # of a guest that was stopped
 FLAPS = 40            # connections that tell of memory whose file changes all the time,
 TABLES = 8            # so many times each
 
@@ -699,6 +700,39 @@ def the_number_of_queues_is_the_ports(directory):
         check_equal(failed, 0, "and answers when it is asked to")
 
 
+def a_ring_may_be_stopped_before_there_is_a_guest(directory):
+    """What was kept for the guest before is gone by then."""
+    with neighbours(directory) as (switch, pair):
+        with frontend(directory, "vm0") as hostile:
+            attach_as_qemu(hostile)
+            is_in_state(switch, "vm0", "up")
+        wait_quietly(lambda: not ports(switch)["vm0"]["detail"]["connected"])
+        with frontend(directory, "vm0") as hostile:
+            hostile.ask(GET_FEATURES)
+            hostile.tell(SET_OWNER)
+            for ring in (0, 1):
+                hostile.ask(GET_VRING_BASE, state(ring, 0))
+            is_alive(switch)
+        check_delivery("after that", *pair)
+
+
+def a_stopped_guest_may_come_back_at_once(directory):
+    """The daemon sees the new connection before the end of the old one."""
+    with neighbours(directory) as (switch, pair):
+        hostile = frontend(directory, "vm0").attach()
+        for _ in range(COMEBACKS):
+            is_in_state(switch, "vm0", "up")
+            hostile.transmitting.set_available_index(2 * RING_SIZE)
+            is_in_state(switch, "vm0", "down")
+            hostile.connection.close()
+            again = frontend(directory, "vm0")
+            hostile.close()
+            hostile = again.attach()
+        hostile.close()
+        check_delivery("beside a guest that breaks the rules and comes back", *pair)
+        is_alive(switch)
+
+
 # Memory that goes
 
 
@@ -783,6 +817,7 @@ def main():
         for part in (the_number_of_queues_is_the_ports, bad_messages_cut_their_sender_off,
                      many_bad_connections_put_little_in_the_log, nonsense_cuts_its_sender_off,
                      a_flood_of_messages_stops_nobody, rings_may_be_moved_while_in_use,
+                     a_ring_may_be_stopped_before_there_is_a_guest, a_stopped_guest_may_come_back_at_once,
                      memory_that_is_cut_while_in_use_stops_nobody,
                      memory_that_is_cut_before_the_rings_start_stops_nobody,
                      memory_that_flaps_while_it_is_told_stops_nobody):

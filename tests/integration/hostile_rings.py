@@ -432,6 +432,22 @@ def full_calls_stop_nobody(switch, directory, pair, features):
         wait_until("and its frames are delivered all the same", is_served)
 
 
+def calls_that_wait_stop_their_port_only(switch, directory, pair, features):
+    """The frontend shares its descriptor with the switch, and has it wait after the switch has had it not to."""
+    with hostile_frontend(directory, features) as hostile:
+        for ring in hostile.rings:
+            os.set_blocking(ring.call, True)
+            os.eventfd_write(ring.call, 2**64 - 2)
+
+        def is_stopped():
+            pair.pump()
+            hostile.receive()
+            return ports(switch)["vm0"]["detail"]["stopped"]
+
+        wait_until("calls that wait stop the port", is_stopped)
+        goes_on(switch, pair, "calls that would wait")
+
+
 def attack(switch, directory, pair, features):
     """All of it, with rings of one format."""
     packed = features & VIRTIO_F_RING_PACKED
@@ -442,6 +458,7 @@ def attack(switch, directory, pair, features):
     small_buffers_cost_frames(switch, directory, pair, features)
     moving_rings_stop_nobody_else(switch, directory, pair, features)
     full_calls_stop_nobody(switch, directory, pair, features)
+    calls_that_wait_stop_their_port_only(switch, directory, pair, features)
     changing_memory_stops_nobody_else(switch, directory, pair, features)
 
 

@@ -47,6 +47,20 @@ memory(void)
 }
 
 static void
+bytes_of_ours_are_the_guests_when_one_region_has_them_all(void **state)
+{
+	struct pv_memory it = memory();
+
+	it.n_direct = 0; /* behind an IOMMU, too */
+	assert_true(pv_memory_has(&it, host(1), SIZE));
+	assert_true(pv_memory_has(&it, host(3) + SIZE - 1, 1));
+	assert_false(pv_memory_has(&it, host(1), SIZE + 1));
+	assert_false(pv_memory_has(&it, host(3) + SIZE - 1, 2));
+	assert_false(pv_memory_has(&it, host(2) - 1, 2));
+	assert_false(pv_memory_has(&it, host(4) + 1, UINT64_MAX));
+}
+
+static void
 a_buffer_in_one_region_has_one_address(void **state)
 {
 	struct pv_memory it = memory();
@@ -472,6 +486,7 @@ int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bytes_of_ours_are_the_guests_when_one_region_has_them_all),
 		cmocka_unit_test(a_buffer_in_one_region_has_one_address),
 		cmocka_unit_test(a_buffer_that_is_not_all_in_one_region_has_none),
 		cmocka_unit_test(a_buffer_over_the_border_of_touching_regions_is_in_pieces),

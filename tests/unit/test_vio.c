@@ -1223,6 +1223,37 @@ a_shared_frame_is_copied_from_guest_to_guest(void **state)
 	end(&to);
 }
 
+/* Else a guest that never says where its buffers are could keep another one from leaving. */
+static void
+a_frame_that_waits_for_a_guest_holds_nothing_of_the_sender(void **state)
+{
+	struct guest from = sharing_guest(false, 16, 0);
+	struct guest to = guest(&(struct guest_setup){ .receives = true, .features = V1 });
+	struct driver_buffer buffers[PIECES_MAX];
+	struct rte_mbuf *packets[32];
+	uint16_t n = lay_out(HEADER_WITH_DATA, 1012, 12, 0, buffers);
+	uint32_t id, written;
+	int socket = translate(&to);
+
+	write_frame(&from, NULL, 3, buffers, n);
+	driver_offer(from.driver, buffers, n);
+	driver_offer_one(to.driver, 0x6000, 1012, WRITE);
+	assert_int_equal(receive(&from, packets, 32), 1);
+	assert_int_equal(ring(&from)->counters.shared, 1);
+	assert_int_equal(transmit(&to, packets, 1), 1);
+	assert_int_equal(ring(&to)->n_held, 1);
+	assert_true(pv_vio_settle(ring(&from)));
+	assert_true(driver_take(from.driver, &id, &written));
+	pv_iotlb_insert(to.bench->vio.iotlb, 0x6000, 0x1000, driver_at(to.driver, AT(6)), VHOST_ACCESS_RW);
+	assert_int_equal(receive(&to, packets, 1), 0);
+	assert_int_equal(ring(&to)->n_held, 0);
+	for (uint32_t done = 12; done < 1012; done++)
+		assert_int_equal(*driver_at(to.driver, AT(6) + done), pattern(3, done - 12));
+	stop_translating(&to, socket);
+	end(&from);
+	end(&to);
+}
+
 /* --- a guest that changes its memory all the time ----------------------------------------------------------------- */
 
 #define CHANGES 100000
@@ -1435,6 +1466,7 @@ main(void)
 		cmocka_unit_test(a_receive_buffer_that_is_nowhere_stops_the_port_and_the_frame_stays),
 		cmocka_unit_test(every_page_of_a_delivered_frame_is_logged),
 		cmocka_unit_test(a_shared_frame_is_copied_from_guest_to_guest),
+		cmocka_unit_test(a_frame_that_waits_for_a_guest_holds_nothing_of_the_sender),
 		cmocka_unit_test(memory_that_changes_between_check_and_use_breaks_nothing),
 	};
 

@@ -517,6 +517,22 @@ a_packed_chain_without_an_end_stops_the_queue(void **state)
 	}
 }
 
+/* Chains that overlap, so that each is nearly as long as the ring: what a burst looks at is bounded by the ring. */
+static void
+packed_chains_that_go_round_the_ring_stop_the_queue(void **state)
+{
+	struct pair it = pair(true, 8, 0);
+	struct pv_available chains[4];
+
+	for (uint16_t place = 0; place < 8; place++)
+		driver_offer_one(it.driver, AT(0), 10, place == 6 ? 0 : NEXT);
+	assert_int_equal(peek(&it, chains, 4), 1);
+	assert_int_equal(chains[0].slots, 7);
+	assert_string_equal(it.queue.stopped, "a descriptor chain is longer than the ring");
+	assert_int_equal(it.queue.stopped_value, 1);
+	end(&it);
+}
+
 static void
 a_head_beyond_the_ring_stops_the_queue_behind_the_chains_before_it(void **state)
 {
@@ -771,7 +787,75 @@ a_driver_that_does_not_wait_gets_no_more_chains_taken_than_the_ring_is_long(void
 	end(&it);
 }
 
+/* --- what was in flight ------------------------------------------------------------------------------------------ */
+
+static void
+chains_in_flight_are_taken_again_in_the_order_in_which_they_were(void **state)
+{
+	static const uint16_t order[] = { 3, 0, 5 };
+	struct pair it = pair(false, 8, 0);
+	struct pv_inflight_split *region = calloc(1, pv_inflight_size(1, 8, false));
+	struct pv_available chains[8];
+
+	assert_non_null(region);
+	region->version = 1;
+	for (uint16_t i = 0; i < RTE_DIM(order); i++) {
+		region->chain[order[i]].inflight = 1;
+		region->chain[order[i]].counter = 10u + i;
+	}
+	pv_inflight_begin(&it.queue, region, true);
+	assert_int_equal(peek(&it, chains, 8), RTE_DIM(order));
+	for (uint16_t i = 0; i < RTE_DIM(order); i++)
+		assert_int_equal(chains[i].id, order[i]);
+	assert_int_equal(pv_virtqueue_avail_base(&it.queue), RTE_DIM(order));
+	free(region);
+	end(&it);
+}
+
+/* What the region of a packed ring says is used when it can be, and never when it cannot. */
+static void
+a_packed_ring_goes_on_at_a_place_that_it_has(void **state)
+{
+	for (uint16_t place = 6; place <= 9; place++) {
+		struct pair it = pair(true, 8, 0);
+		struct pv_inflight_packed *region = calloc(1, pv_inflight_size(1, 8, true));
+
+		assert_non_null(region);
+		region->version = 1;
+		region->size = 8;
+		region->old_used = region->used = place;
+		pv_inflight_begin(&it.queue, region, true);
+		assert_int_equal(pv_virtqueue_used_base(&it.queue), place < 8 ? place : 0x8000);
+		free(region);
+		end(&it);
+	}
+}
+
 /* --- what a queue may begin with --------------------------------------------------------------------------------- */
+
+static void
+a_ring_that_leaves_its_region_is_told(void **state)
+{
+	for (int packed = 0; packed <= 1; packed++) {
+		struct driver *driver = driver_new(packed != 0, 256);
+		const struct pv_virtqueue_setup good = driver_setup(driver, EVENTS);
+		uint8_t *region_end = driver->memory.regions[0].host + driver->memory.regions[0].size;
+
+		assert_true(pv_virtqueue_is_in_memory(&good, &driver->memory));
+		for (int area = 0; area < 3; area++) {
+			struct pv_virtqueue_setup setup = good;
+			void **at[] = { &setup.descriptors, &setup.driver, &setup.device };
+			const size_t split[] = { 16 * 256, 4 + 2 * 256 + 2, 4 + 8 * 256 + 2 };
+			const size_t length = packed != 0 && area > 0 ? 4 : split[area];
+
+			*at[area] = region_end - length;
+			assert_true(pv_virtqueue_is_in_memory(&setup, &driver->memory));
+			*at[area] = region_end - length + 1;
+			assert_false(pv_virtqueue_is_in_memory(&setup, &driver->memory));
+		}
+		driver_free(driver);
+	}
+}
 
 static int
 try_init(struct driver *driver, struct pv_virtqueue_setup setup)
@@ -1093,6 +1177,7 @@ main(void)
 		cmocka_unit_test(a_chain_that_loops_or_leaves_the_ring_stops_the_queue),
 		cmocka_unit_test(a_loop_of_nothing_stops_the_queue),
 		cmocka_unit_test(a_packed_chain_without_an_end_stops_the_queue),
+		cmocka_unit_test(packed_chains_that_go_round_the_ring_stop_the_queue),
 		cmocka_unit_test(a_head_beyond_the_ring_stops_the_queue_behind_the_chains_before_it),
 		cmocka_unit_test(an_available_index_ahead_of_the_ring_stops_the_queue),
 		cmocka_unit_test(chains_come_back_as_they_were_over_many_laps),
@@ -1100,6 +1185,9 @@ main(void)
 		cmocka_unit_test(a_used_packed_chain_takes_one_descriptor_and_skips_the_rest),
 		cmocka_unit_test(a_queue_goes_on_where_its_bases_say),
 		cmocka_unit_test(a_driver_that_does_not_wait_gets_no_more_chains_taken_than_the_ring_is_long),
+		cmocka_unit_test(chains_in_flight_are_taken_again_in_the_order_in_which_they_were),
+		cmocka_unit_test(a_packed_ring_goes_on_at_a_place_that_it_has),
+		cmocka_unit_test(a_ring_that_leaves_its_region_is_told),
 		cmocka_unit_test(sizes_that_the_specification_does_not_have_are_refused),
 		cmocka_unit_test(areas_that_are_not_aligned_are_refused),
 		cmocka_unit_test(a_base_beyond_a_packed_ring_is_refused),
