@@ -19,6 +19,7 @@ struct pv_vhost {
 	struct rte_mempool *pool;
 	int vid;	    /* of the library, while the port is up; read by the workers */
 	struct pv_vio *vio; /* of the data path "vio", or NULL */
+	uint16_t step_max;  /* packets that the data path moves at once */
 	uint64_t full_wait_cycles;
 
 	/* From here on the library's message thread writes, and reports read. */
@@ -58,13 +59,14 @@ typedef uint16_t pv_vhost_move(const struct pv_vhost *vhost, uint16_t queue, str
 
 /*
  * Moves packets in steps, each of which notifies the guest once: one packet each where the bound "host-io" crosses
- * into the host per packet, so that each used buffer costs its notification; else a whole burst.
+ * into the host per packet, so that each used buffer costs its notification; else as many as the data path takes at
+ * once.
  */
 static __rte_always_inline uint16_t
 pv_vhost_in_steps(const struct pv_vhost *vhost, uint16_t queue, struct rte_mbuf **packets, uint16_t count,
 		  pv_vhost_move *move)
 {
-	uint16_t moved = 0, step = RTE_MIN(count, vhost->io->frames_per_notification);
+	uint16_t moved = 0, step = RTE_MIN(RTE_MIN(count, vhost->io->frames_per_notification), vhost->step_max);
 
 	while (moved < count) {
 		uint16_t wanted = RTE_MIN(step, (uint16_t)(count - moved));
