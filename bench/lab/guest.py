@@ -11,6 +11,7 @@ commands are testpmd's.
 import base64
 import contextlib
 import ipaddress
+import json
 import os
 import pty
 import re
@@ -30,6 +31,7 @@ from .process import Child, Hugepages, LabError, RunDir, hugepage_kb, tail
 STOP_GRACE_S = 0.5
 CHUNK = 3000  # base64 characters per channel line; a terminal buffers 4096
 SEND_TIMEOUT_S = 30
+MONITOR_TIMEOUT_S = 30
 MAX_SUN_PATH = 107
 TESTPMD = "dpdk-testpmd"
 
@@ -123,11 +125,12 @@ class Job:
 
 
 class Channel:
-    """Our end of a guest's command channel. `where` names the guest in errors."""
+    """A guest's command channel. `where` names the guest in errors; of the pair of sockets `ends` the first is ours."""
 
-    def __init__(self, where, socket, child):
+    def __init__(self, where, ends, child):
         self.where = where
-        self._socket = socket
+        self.ends = ends
+        self._socket = ends[0]
         self._child = child
         self._lock = threading.Lock()
         self._jobs = {}
@@ -163,13 +166,25 @@ class Channel:
         with contextlib.suppress(OSError):
             self._socket.sendall(f"~pv {number} {verb} {data}\n".encode())
 
+    def follow(self, child):
+        """The guest goes on in another process, which was given the other end, too."""
+        self._child = child
+
+    def _has_data(self):
+        """Wait for data. False when the process has ended that the guest is in by then."""
+        while True:
+            child, poller = self._child, select.poll()
+            poller.register(self._socket, select.POLLIN)
+            poller.register(child, select.POLLIN)
+            if child.fileno() not in [fd for fd, _ in poller.poll()]:
+                return True
+            if child is self._child:
+                return False
+
     def _read(self):
         """Reader thread: hands lines to their jobs until the guest's process ends."""
-        poller = select.poll()
-        poller.register(self._socket, select.POLLIN)
-        poller.register(self._child, select.POLLIN)
         buffered = b""
-        while self._child.fileno() not in [fd for fd, _ in poller.poll()]:
+        while self._has_data():
             try:
                 data = self._socket.recv(65536)
             except ConnectionResetError:
@@ -218,6 +233,7 @@ class Machine:
     extra     further arguments: of the kernel command line (uml), of QEMU, of testpmd's EAL
     hugepages True: its memory is hugepages, reserved while it runs (virtio-user; faster)
     console   True: the console is this terminal, with a shell, and there is no command channel
+    incoming  a running guest that is to be migrated to this one (QEMU); see QemuGuest.take_over()
     """
 
     kind: str
@@ -232,6 +248,7 @@ class Machine:
     extra: list = ()
     hugepages: bool = False
     console: bool = False
+    incoming: object = None
 
     def __post_init__(self):
         self.child = None
@@ -250,6 +267,7 @@ class Machine:
         self._expect(self.mac is None or re.fullmatch(mac, self.mac), "mac", "an address such as 52:54:00:00:00:01")
         self._expect(self.queues >= 1, "queues", "1 or more")
         self._expect(self.mem_mb >= 64, "mem_mb", "64 or more")
+        self._expect(self.incoming is None or self.kind == "qemu", "incoming", "None: only QEMU migrates its guests")
         if self.socket is not None:
             self.socket = os.path.abspath(self.socket)
             fits = len(os.fsencode(self.socket)) <= MAX_SUN_PATH and not set(":, \t\n") & set(self.socket)
@@ -320,11 +338,10 @@ class BootedGuest(Machine):
         if self.console:
             self.child = Child(self._argv(folder, None), cpus=self.cpus, stdio={"stdin": 0, "stdout": 1, "stderr": 2})
             return
-        ours, theirs = sockets.socketpair()
-        with theirs:
-            argv = self._argv(folder, theirs.fileno())
-            self.child = Child(argv, log=self.log, cpus=self.cpus, pass_fds=[theirs.fileno()])
-        self.channel = Channel(f"guest {self.name}", ours, self.child)
+        ends = self.incoming.channel.ends if self.incoming else sockets.socketpair()
+        argv = self._argv(folder, ends[1].fileno())
+        self.child = Child(argv, log=self.log, cpus=self.cpus, pass_fds=[ends[1].fileno()])
+        self.channel = self.incoming.channel if self.incoming else Channel(f"guest {self.name}", ends, self.child)
 
     def _parameters(self):
         """Kernel command line for /init."""
@@ -404,7 +421,31 @@ class QemuGuest(BootedGuest):
             argv += ["-device", "virtserialport,nr=1,chardev=channel"]
         if self.socket:
             argv += self._network(no_msix)
+        argv += ["-qmp", f"unix:{self.run_dir / 'qmp'},server=on,wait=off"]
+        argv += ["-incoming", "defer"] if self.incoming else []
         return [*argv, *self.extra]
+
+    def qmp(self, command, **arguments):
+        """Give QEMU itself a command of its machine protocol; returns the answer. An _ in an argument's name is a -."""
+        given = {name.replace("_", "-"): value for name, value in arguments.items()}
+        with sockets.socket(sockets.AF_UNIX) as monitor, monitor.makefile("rw") as lines:
+            monitor.settimeout(MONITOR_TIMEOUT_S)
+            monitor.connect(str(self.run_dir / "qmp"))
+            lines.readline()  # the greeting
+            for request in ({"execute": "qmp_capabilities"}, {"execute": command, "arguments": given}):
+                print(json.dumps(request), file=lines, flush=True)
+                answer = next(message for message in map(json.loads, lines) if "event" not in message)
+        if "error" in answer:
+            raise GuestError(f"guest {self.name}: {command}: {answer['error']['desc']}")
+        return answer["return"]
+
+    def take_over(self):
+        """The guest has been migrated to here: commands, also those that run, go on here; the other process ends.
+
+        Its end of the channel is ours, so give no command from the end of the migration until this returns.
+        """
+        self.channel.follow(self.child)
+        self.incoming.stop()
 
     def _network(self, no_msix):
         mode = "server=on" if self.server else "server=off"

@@ -328,13 +328,11 @@ pv_packed_store(struct pv_virtqueue *queue, uint16_t place, bool wrap, const str
 
 /* The guest looks at used descriptors in turn, so the first one, stored last, publishes them all. */
 static inline void
-pv_packed_push(struct pv_virtqueue *queue, const struct pv_used *used, uint16_t n)
+pv_packed_push_all(struct pv_virtqueue *queue, const struct pv_used *used, uint16_t n)
 {
 	uint16_t first = queue->next_used;
 	bool first_wrap = queue->used_wrap;
 
-	if (n == 0)
-		return;
 	pv_packed_advance(queue, &queue->next_used, &queue->used_wrap, used[0].slots);
 	for (uint16_t i = 1; i < n; i++) {
 		pv_packed_store(queue, queue->next_used, queue->used_wrap, &used[i]);
@@ -345,6 +343,19 @@ pv_packed_push(struct pv_virtqueue *queue, const struct pv_used *used, uint16_t 
 	pv_packed_store(queue, first, first_wrap, &used[0]);
 	if (unlikely(queue->journal != NULL))
 		pv_inflight_commit(queue->journal);
+}
+
+/* One by one where the place is kept: who is killed in the middle of more has overwritten some that nobody knows of. */
+static inline void
+pv_packed_push(struct pv_virtqueue *queue, const struct pv_used *used, uint16_t n)
+{
+	if (likely(queue->journal == NULL)) {
+		if (n > 0)
+			pv_packed_push_all(queue, used, n);
+		return;
+	}
+	for (uint16_t i = 0; i < n; i++)
+		pv_packed_push_all(queue, &used[i], 1);
 }
 
 /* --- both -------------------------------------------------------------------------------------------------------- */

@@ -407,19 +407,20 @@ class Transfer:
     address          IPv4 address of the target
     mib              how much, an even number
     gate             file whose appearance in the source lets the second half go; None: all goes at once
+    receive          command in the target that reads the data and gives its checksum on standard error
 
     A system call is dear in User-mode Linux, so nothing stands between the socket and what makes or reads the data.
     """
 
     _made = itertools.count()
 
-    def __init__(self, source, target, address, mib, port=5001, gate=None):
+    def __init__(self, source, target, address, mib, port=5001, gate=None, receive="busybox sha256sum >&2"):
         self._source = source
         self._file = f"${{XDG_RUNTIME_DIR:-/tmp}}/data{next(self._made)}"
         self._title = f"{mib} MiB from {name_of(source)} to {name_of(target)}"
         self._checksum = self._make_data(mib)
         pause = f"until [ -e {gate} ]; do busybox usleep 20000; done" if gate else ":"
-        self._receive = Running(target, f"busybox nc -l -p {port} -e busybox sh -c 'busybox sha256sum >&2'")
+        self._receive = Running(target, f"busybox nc -l -p {port} -e busybox sh -c '{receive}'")
         try:
             wait_until(f"{name_of(target)} listens on port {port}", lambda: listens(target, port))
             produce = f'busybox cat "{self._file}"; {pause}; busybox cat "{self._file}"'
