@@ -249,7 +249,7 @@ find_place(struct pv_virtqueue *queue, const struct pv_inflight_packed *region)
 	queue->next_used = published ? region->used : region->old_used;
 	queue->used_wrap = (published ? region->used_wrap : region->old_used_wrap) != 0;
 	queue->next_avail = queue->published = queue->next_used;
-	queue->avail_wrap = queue->published_wrap = queue->used_wrap;
+	queue->avail_wrap = queue->used_wrap;
 }
 
 static void

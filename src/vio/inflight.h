@@ -7,9 +7,9 @@
  * The region of a split ring is kept as the protocol has it, for whatever other backend may come after us, and what a
  * backend before us left there is submitted again, in the order in which it was taken.
  *
- * Of a packed ring's region only the position is kept, in two steps around the store that publishes a burst, so that it
- * is right whenever we are killed. Chains are given back in the order in which they were taken (vio_receive.c), each to
- * its own place, so what is in flight still stands in the ring behind that position: to begin there is to submit it
+ * Of a packed ring's region only the position is kept, in two steps around the store that gives a chain back, so that
+ * it is right whenever we are killed. Chains are given back in the order in which they were taken (vio_receive.c), each
+ * to its own place, so what is in flight still stands in the ring behind that position: to begin there is to submit it
  * again. A backend that gives back out of order would have to be told more.
  */
 #ifndef PV_VIO_INFLIGHT_H

@@ -61,7 +61,6 @@ set_bases(struct pv_virtqueue *queue, const struct pv_virtqueue_setup *setup)
 	queue->avail_wrap = (setup->avail_base & 0x8000) != 0;
 	queue->used_wrap = (setup->used_base & 0x8000) != 0;
 	queue->published = queue->next_used;
-	queue->published_wrap = queue->used_wrap;
 }
 
 int

@@ -82,7 +82,6 @@ struct pv_virtqueue {
 	uint16_t published;  /* split: used index that the guest knows; packed: `next_used` then */
 	bool avail_wrap;     /* packed: wrap counters */
 	bool used_wrap;
-	bool published_wrap;
 	bool packed;
 	bool indirect;		    /* VIRTIO_RING_F_INDIRECT_DESC was negotiated */
 	bool event_index;	    /* VIRTIO_RING_F_EVENT_IDX was */
@@ -417,7 +416,6 @@ pv_virtqueue_publish(struct pv_virtqueue *queue, const bool packed)
 	if (unlikely(queue->log_used))
 		pv_virtqueue_log_used(queue);
 	queue->published = queue->next_used;
-	queue->published_wrap = queue->used_wrap;
 }
 
 /* virtio 1.2, 2.7.10.1: whether the event index lies in what was added, (old, new]. */

@@ -3,6 +3,7 @@
 #include "frontend_private.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -38,8 +39,10 @@ struct inflight_packed {
 		uint16_t id, flags;
 		uint32_t length;
 		uint64_t address;
-	} __attribute__((packed)) descriptor[];
-} __attribute__((packed));
+	} descriptor[];
+};
+
+_Static_assert(offsetof(struct inflight_packed, descriptor) == 32, "as QEMU and DPDK lay it out");
 
 static void *
 part_of(const struct frontend *frontend, const struct frontend_ring *ring)
