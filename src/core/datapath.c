@@ -91,14 +91,21 @@ bound_copy_break(const struct pv_datapath *datapath)
 	return passing->copy_break(binding->options);
 }
 
-static int
-open_port(struct pv_datapath *datapath, const struct pv_config_port *config)
+/* What the ports are given of the primitives as they are bound. */
+static struct pv_port_env
+port_env(const struct pv_datapath *datapath)
 {
-	const struct pv_port_env env = {
+	return (struct pv_port_env){
 		.pool = datapath->pool,
 		.host_io = find_binding(datapath, PV_PRIMITIVE_HOST_IO)->implementation->ops,
 		.copy_break = bound_copy_break(datapath),
 	};
+}
+
+static int
+open_port(struct pv_datapath *datapath, const struct pv_config_port *config)
+{
+	const struct pv_port_env env = port_env(datapath);
 	struct pv_port *port = rte_zmalloc(config->name, sizeof(*port), RTE_CACHE_LINE_SIZE);
 	int result;
 

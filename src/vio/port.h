@@ -58,6 +58,12 @@ struct pv_port_type {
 	int (*start)(struct pv_port *port);
 	/* Takes everything back, also after open alone. The workers have stopped or are past a quiesce. */
 	void (*close)(struct pv_port *port);
+	/*
+	 * Goes over to other ways of doing the primitives, while every worker is held between two rounds: the guest or
+	 * link stays, and no frame is lost. 0, or -errno having logged why; the port then goes on as before. NULL: the
+	 * type does nothing that `env` decides.
+	 */
+	int (*rebind)(struct pv_port *port, const struct pv_port_env *env);
 	/* Facts of this type for `show ports` (socket, guest, negotiated features…); the caller owns it. NULL: none. */
 	json_t *(*report)(const struct pv_port *port);
 	/* One "doctor" answer: why each feature is or is not in use; the caller owns it. May be NULL. */
