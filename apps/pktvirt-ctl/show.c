@@ -251,6 +251,7 @@ add_worker(struct table *table, const json_t *worker)
 	cell_count(table, worker, "packets");
 	cell_ratio(table, worker, "packets_per_call");
 	cell_ratio(table, worker, "cycles_per_packet");
+	cell_ratio(table, json_object_get(worker, "signals"), "mask_calls_per_packet");
 	cell_queues(table, json_object_get(worker, "queues"));
 }
 
@@ -260,7 +261,8 @@ print_workers(const json_t *result, FILE *out)
 	static const struct column columns[] = {
 		{ "worker", true },	  { "cpu", true },	     { "busy", true },
 		{ "rounds", true },	  { "busy rounds", true },   { "packets", true },
-		{ "packets/call", true }, { "cycles/packet", true }, { "queues", false },
+		{ "packets/call", true }, { "cycles/packet", true }, { "mask calls/packet", true },
+		{ "queues", false },
 	};
 	json_t *workers = json_object_get(result, "workers"), *worker;
 	struct table *table = table_new(columns, COLUMNS(columns));

@@ -66,10 +66,44 @@ set_up(struct pv_port *port, bool up)
 	struct pv_datapath *datapath = port->framework;
 
 	port->up = up;
-	if (up)
+	if (up) {
+		for (uint16_t queue = 0; queue < port->queues; queue++)
+			port->wake(port, queue);
 		return;
+	}
 	rte_rcu_qsbr_synchronize(datapath->qsbr, RTE_QSBR_THRID_INVALID);
 	pv_fdb_flush_port(datapath->fdb, port->id);
+}
+
+static struct pv_worker *
+owner_of(const struct pv_port *port, uint16_t queue)
+{
+	const struct pv_datapath *datapath = port->framework;
+
+	return datapath->workers[port->owner[queue]];
+}
+
+static void
+wake(struct pv_port *port, uint16_t queue)
+{
+	pv_worker_wake(owner_of(port, queue), port->id);
+}
+
+/* An event of the relay. */
+static void
+wake_slot(struct pv_port *port, uint16_t slot)
+{
+	wake(port, slot < PV_QUEUES_MAX ? slot : 0);
+}
+
+static void
+watch(struct pv_port *port, uint16_t slot, int fd)
+{
+	const struct pv_datapath *datapath = port->framework;
+
+	if (!pv_relay_watch(datapath->relay, port, slot, fd))
+		pv_log_limited(&port->limit, PV_LOG_WARNING, port->name,
+			       "the descriptor that its guest kicks cannot be waited for");
 }
 
 static const struct pv_binding *
@@ -124,6 +158,8 @@ open_port(struct pv_datapath *datapath, const struct pv_config_port *config)
 	port->count_drop = count_drop;
 	port->count_refused = count_refused;
 	port->set_up = set_up;
+	port->watch = watch;
+	port->wake = wake;
 	port->framework = datapath;
 	result = port->type->open(port, config->options, &env);
 	if (result != 0) {
@@ -375,9 +411,10 @@ make_tables(struct pv_datapath *datapath)
 		pv_fdb_new(settings->fdb_entries, settings->fdb_ageing_s, settings->fdb_port_limit, (uint16_t)n_ports);
 	datapath->ports = calloc(n_ports, sizeof(*datapath->ports));
 	datapath->workers = calloc(n_workers, sizeof(*datapath->workers));
+	datapath->relay = pv_relay_new((uint16_t)n_ports, wake_slot);
 	datapath->qsbr = rte_zmalloc("pv_qsbr", rte_rcu_qsbr_get_memsize((uint32_t)n_workers), RTE_CACHE_LINE_SIZE);
 	if (datapath->pool == NULL || datapath->fdb == NULL || datapath->ports == NULL || datapath->workers == NULL ||
-	    datapath->qsbr == NULL)
+	    datapath->qsbr == NULL || datapath->relay == NULL)
 		return -ENOMEM;
 	rte_rcu_qsbr_init(datapath->qsbr, (uint32_t)n_workers);
 	return pv_pipeline_init();
@@ -398,6 +435,7 @@ pv_datapath_new(const struct pv_config *config)
 	if (datapath == NULL)
 		return NULL;
 	datapath->config = config;
+	pv_hold_init(&datapath->hold);
 	datapath->idle_cycles_before_sleep = idle_cycles_before_sleep(&config->settings);
 	result = make_tables(datapath);
 	if (result == -ENOMEM)
@@ -447,9 +485,33 @@ pv_datapath_watch(struct pv_datapath *datapath)
 	}
 }
 
+/* How workers keep out what interrupts them, as it is bound now; with the relay if that is signals. */
+static int
+choose_critical(struct pv_datapath *datapath)
+{
+	const struct pv_critical_ops *ops = find_binding(datapath, PV_PRIMITIVE_CRITICAL)->implementation->ops;
+	int result;
+
+	datapath->critical = ops->way;
+	if (ops->way == PV_CRITICAL_POLL) {
+		pv_relay_stop(datapath->relay);
+		return 0;
+	}
+	result = pv_events_install();
+	if (result == 0)
+		result = pv_relay_start(datapath->relay);
+	if (result != 0)
+		pv_error("worker", "cannot be told by signals: %s", strerror(-result));
+	return result;
+}
+
 int
 pv_datapath_start(struct pv_datapath *datapath)
 {
+	int chosen = choose_critical(datapath);
+
+	if (chosen != 0)
+		return chosen;
 	take_interruptions();
 	datapath->running = true;
 	for (uint16_t i = 0; i < datapath->n_workers; i++) {
@@ -473,6 +535,9 @@ static void
 stop_workers(struct pv_datapath *datapath)
 {
 	datapath->stop = true;
+	datapath->leave = true;
+	for (uint16_t i = 0; i < datapath->n_workers; i++)
+		pv_worker_wake(datapath->workers[i], PV_SOURCE_LEAVE);
 	for (uint16_t i = 0; i < datapath->n_workers; i++)
 		rte_eal_wait_lcore(datapath->workers[i]->lcore);
 }
@@ -492,6 +557,7 @@ pv_datapath_free(struct pv_datapath *datapath)
 		free_worker(datapath->workers[i]);
 	for (uint16_t i = 0; i < datapath->n_ports; i++)
 		rte_free(datapath->ports[i]);
+	pv_relay_free(datapath->relay);
 	free(datapath->workers);
 	free(datapath->ports);
 	rte_free(datapath->qsbr);

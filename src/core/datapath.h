@@ -7,6 +7,8 @@
 
 #include <stdatomic.h>
 
+#include "core/hold.h"
+#include "core/relay.h"
 #include "core/worker.h"
 
 struct pv_datapath {
@@ -21,7 +23,11 @@ struct pv_datapath {
 	struct pv_binding bindings[PV_BINDINGS_MAX];
 	size_t n_bindings;
 	uint64_t idle_cycles_before_sleep;
-	_Atomic bool stop;
+	enum pv_critical_way critical; /* as bound */
+	struct pv_relay *relay;
+	struct pv_hold hold;
+	_Atomic bool leave; /* workers end what they run: they are to be held, or */
+	_Atomic bool stop;  /* to end */
 	bool running;
 };
 

@@ -214,11 +214,16 @@ static void
 send_to_queue(struct pv_worker *worker, struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
 	struct pv_port_counters *counters = &worker->ports[port->id];
+	struct pv_events *events = pv_critical_events();
 	uint64_t bytes = 0;
 	uint16_t sent;
 
-	for (uint16_t i = 0; i < count; i++)
+	for (uint16_t i = 0; i < count; i++) {
+		bool before = pv_critical_enter(events);
+
 		bytes += packets[i]->pkt_len;
+		pv_critical_leave(events, before);
+	}
 	sent = likely(port->up) ? port->ops->tx_burst(port, queue, packets, count) : 0;
 	for (uint16_t i = sent; i < count; i++) {
 		bytes -= packets[i]->pkt_len;
@@ -333,12 +338,15 @@ send_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector)
 static void
 hand_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector)
 {
-	struct rte_ring *mailbox = worker->datapath->workers[to]->mailbox[worker->id];
+	struct pv_worker *other = worker->datapath->workers[to];
+	struct rte_ring *mailbox = other->mailbox[worker->id];
 	uint16_t taken = (uint16_t)rte_ring_sp_enqueue_burst(mailbox, (void **)vector->packets, vector->count, NULL);
 
 	for (uint16_t i = taken; i < vector->count; i++)
 		pv_drop(worker, pv_packet_egress(vector->packets[i]), PV_DROP_MAILBOX_FULL, vector->packets[i]);
 	vector->count = 0;
+	if (worker->datapath->critical != PV_CRITICAL_POLL)
+		pv_worker_wake(other, PV_SOURCE_MAIL);
 }
 
 static void

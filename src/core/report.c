@@ -244,20 +244,33 @@ worker_drops(const struct pv_datapath *datapath, const struct pv_worker *worker)
 	return drops_json(counts, 0, pv_drop_count());
 }
 
+/* What a worker asked of the kernel to keep its devices' signals out, and to wait for them. */
+static json_t *
+signals_json(const struct pv_worker *worker)
+{
+	const struct pv_events_counters *c = &worker->events.counters;
+
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f}", "mask_calls", (json_int_t)c->mask_calls, "wait_calls",
+			 (json_int_t)(c->wait_calls + c->waits), "waits", (json_int_t)c->waits, "handled",
+			 (json_int_t)c->signals, "deferred", (json_int_t)c->deferred, "mask_calls_per_packet",
+			 ratio(c->mask_calls, worker->counters.packets));
+}
+
 static json_t *
 worker_json(const struct pv_datapath *datapath, const struct pv_worker *worker)
 {
 	const struct pv_worker_counters *c = &worker->counters;
 
-	return json_pack("{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:f, s:f, s:I, s:I, s:o, s:o}", "id",
-			 worker->id, "cpu", worker->cpu, "lcore", (int)worker->lcore, "rounds", (json_int_t)c->rounds,
-			 "busy_rounds", (json_int_t)c->busy_rounds, "sleeps", (json_int_t)c->sleeps, "busy_cycles",
-			 (json_int_t)c->busy_cycles, "idle_cycles", (json_int_t)c->idle_cycles, "busy_share",
+	return json_pack("{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:f, s:f, s:I, s:I, s:o, s:o, s:o}",
+			 "id", worker->id, "cpu", worker->cpu, "lcore", (int)worker->lcore, "rounds",
+			 (json_int_t)c->rounds, "busy_rounds", (json_int_t)c->busy_rounds, "sleeps",
+			 (json_int_t)c->sleeps, "busy_cycles", (json_int_t)c->busy_cycles, "idle_cycles",
+			 (json_int_t)c->idle_cycles, "busy_share",
 			 ratio(c->busy_cycles, c->busy_cycles + c->idle_cycles), "packets", (json_int_t)c->packets,
 			 "calls", (json_int_t)c->bursts, "packets_per_call", ratio(c->packets, c->bursts),
 			 "cycles_per_packet", ratio(c->busy_cycles, c->packets), "handed_over",
 			 (json_int_t)c->handed_over, "flooded", (json_int_t)c->flooded, "queues", worker_queues(worker),
-			 "drops", worker_drops(datapath, worker));
+			 "drops", worker_drops(datapath, worker), "signals", signals_json(worker));
 }
 
 json_t *

@@ -155,6 +155,15 @@ forward(struct pv_worker *worker, struct memory *memory, struct rte_mbuf *packet
 		deliver(worker, memory, packet, egress);
 }
 
+static inline void
+switch_one(struct pv_worker *worker, struct memory *memory, struct rte_mbuf *packet)
+{
+	if (likely(is_like_the_last(memory, packet) && deliver_directly(worker, memory, packet)))
+		return;
+	if (likely(admit_source(worker, memory, packet)))
+		forward(worker, memory, packet);
+}
+
 void
 pv_switch_burst(struct pv_worker *worker, struct rte_mbuf **packets, uint16_t count)
 {
@@ -167,12 +176,13 @@ pv_switch_burst(struct pv_worker *worker, struct rte_mbuf **packets, uint16_t co
 	};
 	const uint64_t *transmit_cycles = &worker->counters.section[PV_SECTION_TRANSMIT].cycles;
 	uint64_t start = rte_rdtsc() - *transmit_cycles;
+	struct pv_events *events = pv_critical_events();
 
 	for (uint16_t i = 0; i < count; i++) {
-		if (likely(is_like_the_last(&memory, packets[i]) && deliver_directly(worker, &memory, packets[i])))
-			continue;
-		if (likely(admit_source(worker, &memory, packets[i])))
-			forward(worker, &memory, packets[i]);
+		bool before = pv_critical_enter(events);
+
+		switch_one(worker, &memory, packets[i]);
+		pv_critical_leave(events, before);
 	}
 	section->calls++;
 	section->packets += count;

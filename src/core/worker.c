@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/worker.h"
 
+#include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
 
@@ -31,16 +32,19 @@ static uint16_t
 admit_burst(struct pv_worker *worker, const struct pv_port *port, struct rte_mbuf **packets, uint16_t count)
 {
 	struct pv_port_counters *counters = &worker->ports[port->id];
+	struct pv_events *events = pv_critical_events();
 	uint64_t bytes = 0;
 	uint16_t kept = 0;
 
 	for (uint16_t i = 0; i < count; i++) {
 		struct rte_mbuf *packet = packets[i];
+		bool before = pv_critical_enter(events);
 
 		bytes += packet->pkt_len;
 		packet->port = port->id;
 		if (likely(admit(worker, port, packet)))
 			packets[kept++] = packet;
+		pv_critical_leave(events, before);
 	}
 	counters->rx_packets += count;
 	counters->rx_bytes += bytes;
@@ -60,8 +64,8 @@ count_received(struct pv_worker *worker, const struct pv_port *port, uint16_t co
 	worker->counters.bursts++;
 }
 
-static uint16_t
-poll_queue(struct pv_worker *worker, const struct pv_queue *queue)
+uint32_t
+pv_worker_poll(struct pv_worker *worker, const struct pv_queue *queue)
 {
 	struct rte_mbuf *packets[PV_BURST_MAX];
 	struct pv_port *port = queue->port;
@@ -97,6 +101,17 @@ poll_mailbox(struct pv_worker *worker, struct rte_ring *mailbox)
 	return count;
 }
 
+uint32_t
+pv_worker_poll_mailboxes(struct pv_worker *worker)
+{
+	uint32_t packets = 0;
+
+	for (uint16_t i = 0; i < worker->datapath->n_workers; i++)
+		if (worker->mailbox[i] != NULL)
+			packets += poll_mailbox(worker, worker->mailbox[i]);
+	return packets;
+}
+
 static bool
 holds_packets(const struct pv_worker *worker)
 {
@@ -106,25 +121,36 @@ holds_packets(const struct pv_worker *worker)
 	return false;
 }
 
+void
+pv_worker_flush(struct pv_worker *worker)
+{
+	if (!holds_packets(worker))
+		return;
+	for (enum pv_hook hook = 0; hook < PV_HOOK_COUNT; hook++) {
+		pv_chain_flush(worker, hook);
+		pv_drain(worker);
+	}
+}
+
 uint32_t
 pv_worker_round(struct pv_worker *worker)
 {
 	uint32_t packets = 0;
 
 	for (uint16_t i = 0; i < worker->n_queues; i++)
-		packets += poll_queue(worker, &worker->queues[i]);
-	for (uint16_t i = 0; i < worker->datapath->n_workers; i++)
-		if (worker->mailbox[i] != NULL)
-			packets += poll_mailbox(worker, worker->mailbox[i]);
-	if (holds_packets(worker)) {
-		for (enum pv_hook hook = 0; hook < PV_HOOK_COUNT; hook++) {
-			pv_chain_flush(worker, hook);
-			pv_drain(worker);
-		}
-	}
+		packets += pv_worker_poll(worker, &worker->queues[i]);
+	packets += pv_worker_poll_mailboxes(worker);
+	pv_worker_flush(worker);
 	worker->counters.rounds++;
 	worker->counters.packets += packets;
 	return packets;
+}
+
+void
+pv_worker_settle(struct pv_worker *worker)
+{
+	while (pv_worker_poll_mailboxes(worker) > 0)
+		pv_worker_flush(worker);
 }
 
 /*
@@ -144,8 +170,8 @@ sleep_a_moment(struct pv_worker *worker, uint64_t idle_cycles)
 	worker->counters.sleeps++;
 }
 
-static inline void
-tick(struct pv_worker *worker, uint64_t now)
+void
+pv_worker_tick(struct pv_worker *worker, uint64_t now)
 {
 	if (unlikely(now >= worker->next_second)) {
 		worker->next_second = now + rte_get_tsc_hz();
@@ -153,33 +179,68 @@ tick(struct pv_worker *worker, uint64_t now)
 	}
 }
 
+void
+pv_worker_count_round(struct pv_worker *worker, uint32_t packets, uint64_t cycles)
+{
+	struct pv_worker_counters *counters = &worker->counters;
+
+	if (packets > 0) {
+		counters->busy_rounds++;
+		counters->busy_cycles += cycles;
+	} else {
+		counters->idle_cycles += cycles;
+	}
+}
+
+/* Nobody needs to tell a worker that polls. */
 static void
-poll_until_stopped(struct pv_worker *worker)
+listen_to_none(struct pv_worker *worker)
+{
+	for (uint16_t i = 0; i < worker->n_queues; i++) {
+		struct pv_port *port = worker->queues[i].port;
+
+		if (port->ops->listen != NULL)
+			port->ops->listen(port, worker->queues[i].queue, false);
+	}
+}
+
+static void
+run_by_polling(struct pv_worker *worker)
 {
 	struct pv_datapath *datapath = worker->datapath;
-	struct pv_worker_counters *counters = &worker->counters;
 	uint64_t last = rte_rdtsc(), idle = 0;
 
-	while (likely(!datapath->stop)) {
+	listen_to_none(worker);
+	while (likely(!datapath->leave)) {
 		uint32_t packets = pv_worker_round(worker);
 		uint64_t now = rte_rdtsc();
 
 		rte_rcu_qsbr_quiescent(datapath->qsbr, worker->id);
-		tick(worker, now);
-		if (packets > 0) {
-			counters->busy_rounds++;
-			counters->busy_cycles += now - last;
-			idle = 0;
-		} else {
-			if (idle >= datapath->idle_cycles_before_sleep) {
-				sleep_a_moment(worker, idle);
-				now = rte_rdtsc(); /* a sleep is no part of the round after it */
-			}
-			counters->idle_cycles += now - last;
-			idle += now - last;
+		pv_worker_tick(worker, now);
+		if (packets == 0 && idle >= datapath->idle_cycles_before_sleep) {
+			sleep_a_moment(worker, idle);
+			now = rte_rdtsc(); /* a sleep is no part of the round after it */
 		}
+		pv_worker_count_round(worker, packets, now - last);
+		idle = packets > 0 ? 0 : idle + (now - last);
 		last = now;
 	}
+}
+
+static void
+run(struct pv_worker *worker)
+{
+	enum pv_critical_way way = worker->datapath->critical;
+	int result = 0;
+
+	rte_rcu_qsbr_thread_online(worker->datapath->qsbr, worker->id);
+	if (way != PV_CRITICAL_POLL)
+		result = pv_worker_run_on_events(worker, way);
+	if (result != 0)
+		pv_error("worker", "worker %u polls: it cannot be told by signals: %s", worker->id, strerror(-result));
+	if (way == PV_CRITICAL_POLL || result != 0)
+		run_by_polling(worker);
+	rte_rcu_qsbr_thread_offline(worker->datapath->qsbr, worker->id);
 }
 
 int
@@ -192,9 +253,10 @@ pv_worker_main(void *argument)
 	prctl(PR_SET_TIMERSLACK, 1); /* otherwise every sleep is 50 us longer */
 	worker->now_s = pv_now_s();
 	worker->next_second = rte_rdtsc() + rte_get_tsc_hz();
-	rte_rcu_qsbr_thread_online(worker->datapath->qsbr, worker->id);
-	poll_until_stopped(worker);
-	rte_rcu_qsbr_thread_offline(worker->datapath->qsbr, worker->id);
+	while (!worker->datapath->stop) {
+		run(worker);
+		pv_hold_here(worker);
+	}
 	worker->runs = false;
 	return 0;
 }

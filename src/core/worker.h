@@ -19,12 +19,17 @@
 #include <rte_rcu_qsbr.h>
 #include <rte_ring.h>
 
+#include "base/critical.h"
 #include "core/config.h"
 #include "core/fdb.h"
 #include "core/stage.h"
 #include "vio/port.h"
 
 #define PV_MAILBOX_SIZE 1024 /* packets between two workers */
+
+/* What a worker is told of by signals (base/critical.h): its ports by their id, and */
+#define PV_SOURCE_MAIL PV_PORTS_MAX	   /* that there are packets in its mailboxes, */
+#define PV_SOURCE_LEAVE (PV_PORTS_MAX + 1) /* and that datapath->leave was set */
 
 struct pv_datapath;
 
@@ -104,6 +109,7 @@ struct pv_worker {
 	uint16_t n_inited; /* whose init succeeded */
 	struct pv_worker_counters counters;
 	struct pv_port_counters *ports; /* by port id */
+	struct pv_events events;	/* while it is told by signals */
 };
 
 /* Seconds of the monotonic clock: the time of the switching table. */
@@ -114,6 +120,33 @@ int pv_worker_main(void *argument);
 
 /* Runs one polling round: every owned queue and mailbox, then flushes. Returns how many packets it took in. */
 uint32_t pv_worker_round(struct pv_worker *worker);
+
+/* The parts of a round: one queue, all mailboxes, what stages hold. The first two return how many packets they took. */
+uint32_t pv_worker_poll(struct pv_worker *worker, const struct pv_queue *queue);
+uint32_t pv_worker_poll_mailboxes(struct pv_worker *worker);
+void pv_worker_flush(struct pv_worker *worker);
+
+/* Runs mailboxes and stages until they are empty, when nobody fills them any more. */
+void pv_worker_settle(struct pv_worker *worker);
+
+/* What happens each second, with the time stamp counter's value. */
+void pv_worker_tick(struct pv_worker *worker, uint64_t now);
+
+/* Counts a round that took so many cycles. */
+void pv_worker_count_round(struct pv_worker *worker, uint32_t packets, uint64_t cycles);
+
+/*
+ * Runs rounds over what signals say is ready, and sleeps until they do; until datapath->leave is set. 0, or -errno at
+ * once when the kernel gives no timer.
+ */
+int pv_worker_run_on_events(struct pv_worker *worker, enum pv_critical_way way);
+
+/* Makes a source of a worker ready; nothing while it polls. Any thread. */
+static inline void
+pv_worker_wake(struct pv_worker *worker, uint32_t source)
+{
+	pv_events_raise(&worker->events, source);
+}
 
 /* Hands packets to a hook's chain of stages and then to what follows: the switch, or transmission. */
 void pv_chain_run(struct pv_worker *worker, enum pv_hook hook, struct rte_mbuf **packets, uint16_t count);
@@ -162,13 +195,16 @@ pv_fan_is_full(const struct pv_fan *fan, uint16_t to)
 static inline void
 pv_fan_add(struct pv_fan *fan, uint16_t to, struct rte_mbuf *packet)
 {
+	struct pv_events *events = pv_critical_events();
 	struct pv_vector *vector = fan->vector[to];
+	bool before = pv_critical_enter(events);
 
 	if (!vector->touched) {
 		vector->touched = true;
 		fan->touched[fan->n_touched++] = to;
 	}
 	vector->packets[vector->count++] = packet;
+	pv_critical_leave(events, before);
 }
 
 #endif

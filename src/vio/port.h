@@ -79,6 +79,11 @@ struct pv_port_ops {
 	uint16_t (*rx_burst)(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count);
 	/* Sends the first n of `packets` and owns those n from then on; returns n. The rest stays the caller's. */
 	uint16_t (*tx_burst)(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count);
+	/*
+	 * Asks the device to say when there are frames (struct pv_port: watch), or no longer to. Whether there are some
+	 * already, so that nobody waits for an event that was before. NULL: it cannot say, and is to be polled.
+	 */
+	bool (*listen)(struct pv_port *port, uint16_t queue, bool wanted);
 };
 
 struct pv_port {
@@ -112,7 +117,14 @@ struct pv_port {
 	 * port and what was learned from it is forgotten. Not on a worker.
 	 */
 	void (*set_up)(struct pv_port *port, bool up);
-	void *framework; /* what the two belong to */
+	/*
+	 * Set by the framework, for types that can `listen`: what becomes readable when a queue has frames, or -1 that
+	 * it is no more. It is never read from, and says nothing of what was there before (that is `wake`). `slot` is a
+	 * queue pair, or PV_QUEUES_MAX for something that queue 0 looks after. Not on a worker.
+	 */
+	void (*watch)(struct pv_port *port, uint16_t slot, int fd);
+	void (*wake)(struct pv_port *port, uint16_t queue); /* the same as if it had become readable once */
+	void *framework;				    /* what these belong to */
 };
 
 /* The types of this build, by name; NULL-terminated. */

@@ -27,4 +27,16 @@ vio_tx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, ui
 	return pv_vhost_send(port->priv, queue, packets, count, transmit_step);
 }
 
-const struct pv_port_ops pv_vhost_vio_ops = { .rx_burst = vio_rx_burst, .tx_burst = vio_tx_burst };
+static bool
+vio_listen(struct pv_port *port, uint16_t queue, bool wanted)
+{
+	const struct pv_vhost *vhost = port->priv;
+
+	return pv_vio_listen(vhost->vio, queue, wanted);
+}
+
+const struct pv_port_ops pv_vhost_vio_ops = {
+	.rx_burst = vio_rx_burst,
+	.tx_burst = vio_tx_burst,
+	.listen = vio_listen,
+};

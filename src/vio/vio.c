@@ -315,6 +315,7 @@ pv_vio_announce(struct pv_vio *vio, const uint8_t mac[RTE_ETHER_ADDR_LEN])
 {
 	memcpy(vio->announced.addr_bytes, mac, RTE_ETHER_ADDR_LEN);
 	vio->announce = true;
+	vio->port->wake(vio->port, 0);
 }
 
 void
@@ -338,9 +339,29 @@ make_loans(struct pv_vio_ring *ring)
 	return 0;
 }
 
-static void
-unload_ring(struct pv_vio_ring *ring)
+/* The slot of the port that a ring's kicks are told under; none for those that we are not kicked about. */
+static bool
+find_slot(const struct pv_vio *vio, const struct pv_vio_ring *ring, uint16_t *slot)
 {
+	uint16_t index = (uint16_t)(ring - vio->rings);
+
+	*slot = index / 2;
+	return index == PV_VIO_CONTROL || index % 2 == 1;
+}
+
+static void
+watch_kicks(struct pv_vio *vio, const struct pv_vio_ring *ring, int fd)
+{
+	uint16_t slot;
+
+	if (find_slot(vio, ring, &slot))
+		vio->port->watch(vio->port, slot, fd);
+}
+
+static void
+unload_ring(struct pv_vio *vio, struct pv_vio_ring *ring)
+{
+	watch_kicks(vio, ring, -1);
 	ring->ready = false;
 	ring->loaded = false;
 	pv_virtqueue_fini(&ring->queue);
@@ -357,7 +378,8 @@ number_of(const struct pv_vio *vio, uint16_t place)
 
 /* What the library knows of a ring; false when that is not all. */
 static bool
-describe_ring(const struct pv_vio *vio, int vid, uint16_t index, struct pv_virtqueue_setup *setup, int *call_fd)
+describe_ring(const struct pv_vio *vio, int vid, uint16_t index, struct pv_virtqueue_setup *setup, int *call_fd,
+	      int *kick_fd)
 {
 	struct rte_vhost_vring vring;
 	bool logging = (vio->features & BIT(VHOST_F_LOG_ALL)) != 0;
@@ -373,6 +395,7 @@ describe_ring(const struct pv_vio *vio, int vid, uint16_t index, struct pv_virtq
 	setup->log_used = logging && vring.log_guest_addr != 0;
 	setup->used_guest = vring.log_guest_addr;
 	*call_fd = vring.callfd;
+	*kick_fd = vring.kickfd;
 	return true;
 }
 
@@ -439,9 +462,9 @@ load_ring(struct pv_vio *vio, int vid, uint16_t index)
 	struct pv_vio_ring *ring = &vio->rings[index];
 	struct pv_virtqueue_setup setup;
 	bool guest_transmits = index % 2 == 1;
-	int result;
+	int result, kick_fd;
 
-	if (!describe_ring(vio, vid, number_of(vio, index), &setup, &ring->call_fd))
+	if (!describe_ring(vio, vid, number_of(vio, index), &setup, &ring->call_fd, &kick_fd))
 		return;
 	/* Behind an IOMMU the library takes ranges that follow one another there for one piece of memory. */
 	result = pv_virtqueue_is_in_memory(&setup, &vio->memory) ? 0 : -EFAULT;
@@ -453,7 +476,7 @@ load_ring(struct pv_vio *vio, int vid, uint16_t index)
 		pv_log_limited(&vio->port->limit, PV_LOG_WARNING, vio->port->name,
 			       "ring %u of %u entries cannot be used: %s", number_of(vio, index), setup.size,
 			       strerror(-result));
-		unload_ring(ring);
+		unload_ring(vio, ring);
 		return;
 	}
 	if (index != PV_VIO_CONTROL) /* a command that is executed again does no harm */
@@ -464,6 +487,7 @@ load_ring(struct pv_vio *vio, int vid, uint16_t index)
 	ring->asked = 0;
 	ring->loaded = true;
 	ring->ready = true;
+	watch_kicks(vio, ring, kick_fd);
 }
 
 /* Waits until no packet refers to what the guest transmitted. The workers go on, and so do the packets. */
@@ -507,7 +531,7 @@ pv_vio_pause(struct pv_vio *vio, int vid)
 		wait_for_loans(vio, ring);
 		rte_vhost_set_vring_base(vid, number_of(vio, i), pv_virtqueue_avail_base(&ring->queue),
 					 pv_virtqueue_used_base(&ring->queue));
-		unload_ring(ring);
+		unload_ring(vio, ring);
 	}
 }
 
@@ -541,6 +565,14 @@ choose_addresses(struct pv_vio *vio)
 	return true;
 }
 
+/* Whoever looks after the rings looks at once: what came before they could be used is not told. */
+static void
+wake_all(const struct pv_vio *vio)
+{
+	for (uint16_t queue = 0; queue < vio->port->queues; queue++)
+		vio->port->wake(vio->port, queue);
+}
+
 static void
 load_rings(struct pv_vio *vio, int vid)
 {
@@ -551,6 +583,7 @@ load_rings(struct pv_vio *vio, int vid)
 		if (vio->enabled[i] && !vio->rings[i].loaded)
 			load_ring(vio, vid, i);
 	vio->running = true;
+	wake_all(vio);
 }
 
 void
@@ -678,6 +711,8 @@ pv_vio_serve_control(struct pv_vio *vio)
 	if (!pv_vio_enter(vio, ring))
 		return;
 	answered = pv_control_serve(&vio->control, &ring->queue);
+	if (answered > 0)
+		wake_all(vio); /* maybe there are more queues in use now */
 	if (answered == -EAGAIN)
 		pv_vio_ask_iotlb(vio, ring);
 	else if (answered > 0 && pv_virtqueue_wants_call(&ring->queue))
@@ -685,6 +720,30 @@ pv_vio_serve_control(struct pv_vio *vio)
 	if (ring->queue.stopped != NULL)
 		pv_vio_stop(vio, ring);
 	pv_vio_leave(ring);
+}
+
+/* Turns kicks of a ring on or off; whether there is something in it. */
+static bool
+listen_to_ring(const struct pv_vio *vio, struct pv_vio_ring *ring, bool wanted)
+{
+	bool work;
+
+	if (!pv_vio_enter(vio, ring))
+		return false; /* when it can be used again its port is woken */
+	pv_virtqueue_set_kicks(&ring->queue, wanted);
+	work = wanted && pv_virtqueue_has_work(&ring->queue);
+	pv_vio_leave(ring);
+	return work;
+}
+
+bool
+pv_vio_listen(struct pv_vio *vio, uint16_t queue, bool wanted)
+{
+	bool work = listen_to_ring(vio, &vio->rings[2 * queue + 1], wanted);
+
+	if (queue == 0 && vio->control_ring != PV_VIO_NO_RING)
+		work |= listen_to_ring(vio, &vio->rings[PV_VIO_CONTROL], wanted);
+	return work || vio->rings[2 * queue].n_held > 0;
 }
 
 /* Refused when the guest has not taken the calls before: then it will look anyway. */

@@ -201,6 +201,9 @@ pv_vio_leave(struct pv_vio_ring *ring)
 	atomic_store_explicit(&ring->busy, false, memory_order_release);
 }
 
+/* As struct pv_port_ops has it: kicks of the guest about what it transmits, and about its control queue. */
+bool pv_vio_listen(struct pv_vio *vio, uint16_t queue, bool wanted);
+
 /* Tries again to deliver the frames that a queue pair holds back; drops those that have waited for too long. */
 void pv_vio_retry_held(struct pv_vio *vio, uint16_t queue);
 

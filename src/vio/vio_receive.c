@@ -13,6 +13,7 @@
 #include <rte_memcpy.h>
 #include <rte_prefetch.h>
 
+#include "base/critical.h"
 #include "base/limits.h"
 #include "vio/buffers.h"
 #include "vio/net_header.h"
@@ -365,17 +366,21 @@ look(struct receipt *receipt, uint16_t max, const bool packed)
 static __rte_always_inline uint16_t
 take_all(struct receipt *receipt, uint16_t queue, struct rte_mbuf **packets, uint16_t n, const bool packed)
 {
+	struct pv_events *events = pv_critical_events();
 	uint16_t received = 0, i;
 
 	for (i = 0; i < n; i++) {
 		struct rte_mbuf *packet = packets[i];
 		const struct pv_available *chain = &receipt->chains[i];
+		bool before = pv_critical_enter(events);
 		int result = likely(receipt->at[i] != NULL) ? take_plain(receipt, i, packet) :
 							      take_chain(receipt, chain, packet);
 
+		if (likely(result != CHAIN_WAITS && result != CHAIN_STOPS))
+			pv_virtqueue_take(&receipt->ring->queue, chain, packed);
+		pv_critical_leave(events, before);
 		if (unlikely(result == CHAIN_WAITS || result == CHAIN_STOPS))
 			break;
-		pv_virtqueue_take(&receipt->ring->queue, chain, packed);
 		if (likely(result == CHAIN_TAKEN)) {
 			packets[received++] = packet;
 			continue;

@@ -10,6 +10,7 @@
 #include <rte_memcpy.h>
 #include <rte_prefetch.h>
 
+#include "base/critical.h"
 #include "base/limits.h"
 #include "vio/net_header.h"
 #include "vio/vio.h"
@@ -376,6 +377,7 @@ transmit(struct pv_vio *vio, struct pv_vio_ring *ring, uint16_t queue, struct rt
 {
 	struct delivery delivery;
 	struct pv_virtqueue *virtqueue = &ring->queue;
+	struct pv_events *events = pv_critical_events();
 	uint16_t sent = 0;
 
 	delivery.vio = vio;
@@ -384,12 +386,13 @@ transmit(struct pv_vio *vio, struct pv_vio_ring *ring, uint16_t queue, struct rt
 	delivery.pushed = false;
 	look(&delivery, count, packed);
 	while (sent < count) {
+		bool before = pv_critical_enter(events);
 		int result;
 
 		if (sent + 1 < count)
 			prefetch_next(&delivery, packets[sent + 1]);
 		result = deliver(&delivery, packets[sent], packed);
-
+		pv_critical_leave(events, before);
 		if (unlikely(result == RING_FULL || result == RING_STOPS))
 			break;
 		if (unlikely(result != FRAME_SENT))

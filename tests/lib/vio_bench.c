@@ -39,6 +39,16 @@ count_refused(const struct pv_port *port, uint16_t queue, uint16_t reason, uint6
 	bench->refused_bytes += bytes;
 }
 
+static void
+watch(struct pv_port *port, uint16_t slot, int fd)
+{
+}
+
+static void
+wake(struct pv_port *port, uint16_t queue)
+{
+}
+
 struct rte_mempool *
 bench_pool(unsigned int packets)
 {
@@ -65,6 +75,8 @@ bench_new(const struct bench_setup *setup, const struct pv_memory *memory)
 	bench->port.up = true;
 	bench->port.count_drop = count_drop;
 	bench->port.count_refused = count_refused;
+	bench->port.watch = watch;
+	bench->port.wake = wake;
 	snprintf(bench->port.name, sizeof(bench->port.name), "bench");
 	vio->port = &bench->port;
 	vio->pool = setup->pool;

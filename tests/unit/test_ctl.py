@@ -38,7 +38,7 @@ STAGES = {
 }
 WORKERS = {
     "time_ns": 1, "tsc_hz": 2000000000,
-    "workers": [{"id": 0, "cpu": 3, "rounds": 1000, "busy_rounds": 10, "busy_cycles": 25, "idle_cycles": 75,
+    "workers": [{"id": 0, "cpu": 3, "signals": {"mask_calls_per_packet": 12.0}, "rounds": 1000, "busy_rounds": 10, "busy_cycles": 25, "idle_cycles": 75,
                  "busy_share": 0.25, "packets": 320, "calls": 10, "cycles_per_packet": 50.0, "packets_per_call": 32.0,
                  "queues": ["vm0.0", "wire0.0"], "drops": {"no_port": 2}}],
 }
@@ -179,8 +179,8 @@ host-io    batched  stage batched-syscalls
 
     def test_show_workers(self):
         self.assert_prints(["show", "workers"], """\
-worker  cpu   busy  rounds  busy rounds  packets  packets/call  cycles/packet  queues
-     0    3  25.0%   1,000           10      320          32.0           50.0  vm0.0 wire0.0
+worker  cpu   busy  rounds  busy rounds  packets  packets/call  cycles/packet  mask calls/packet  queues
+     0    3  25.0%   1,000           10      320          32.0           50.0               12.0  vm0.0 wire0.0
 
 worker  drop reason  packets
 0       no_port            2
