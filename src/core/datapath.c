@@ -14,6 +14,7 @@
 #include <rte_mbuf.h>
 
 #include "core/pipeline.h"
+#include "core/worker_stages.h"
 #include "vio/buffers.h"
 #include "vio/host_io.h"
 
@@ -234,68 +235,6 @@ free_fan(struct pv_fan *fan, uint16_t destinations)
 }
 
 static int
-init_stage(struct pv_worker *worker, const struct pv_config_stage *listed)
-{
-	struct pv_stage_self *self = &worker->stages[worker->n_inited];
-	const struct pv_stage *stage = listed->stage;
-	int result;
-
-	*self = (struct pv_stage_self){ .stage = stage, .options = listed->options, .worker = worker->id };
-	self->drop_base = pv_stage_drop_base(stage);
-	self->state = rte_zmalloc(stage->name, RTE_MAX(stage->state_size, 1u), RTE_CACHE_LINE_SIZE);
-	if (self->state == NULL)
-		return -ENOMEM;
-	result = stage->init != NULL ? stage->init(self) : 0;
-	if (result != 0) {
-		pv_error(stage->name, "does not start on worker %u: %s", worker->id, strerror(-result));
-		rte_free(self->state);
-		return result;
-	}
-	worker->n_inited++;
-	return 0;
-}
-
-static int
-init_stages(struct pv_worker *worker)
-{
-	const struct pv_config *config = worker->datapath->config;
-	int result = 0;
-
-	worker->stages = calloc(config->n_stages + 1, sizeof(*worker->stages));
-	if (worker->stages == NULL)
-		return -ENOMEM;
-	for (size_t i = 0; result == 0 && i < config->n_stages; i++)
-		if (config->stages[i].stage->process != NULL)
-			result = init_stage(worker, &config->stages[i]);
-	worker->n_stages = worker->n_inited;
-	return result;
-}
-
-/* The stages of one hook, in the order of the configuration. */
-static int
-build_chain(struct pv_worker *worker, enum pv_hook hook)
-{
-	struct pv_chain *chain = &worker->chain[hook];
-
-	chain->runs = rte_zmalloc("pv_chain", (worker->n_stages + 1u) * sizeof(*chain->runs), RTE_CACHE_LINE_SIZE);
-	if (chain->runs == NULL)
-		return -ENOMEM;
-	for (uint16_t i = 0; i < worker->n_stages; i++) {
-		struct pv_run *run = &chain->runs[chain->count];
-
-		if ((worker->stages[i].stage->hooks & PV_HOOK_BIT(hook)) == 0)
-			continue;
-		run->worker = worker;
-		run->self = &worker->stages[i];
-		run->hook = hook;
-		if (chain->count > 0)
-			chain->runs[chain->count - 1].next = run;
-		chain->count++;
-	}
-	return 0;
-}
-
-static int
 make_mailboxes(struct pv_worker *worker)
 {
 	char name[RTE_RING_NAMESIZE];
@@ -330,9 +269,7 @@ build_worker(struct pv_worker *worker)
 	if (result == 0)
 		result = make_mailboxes(worker);
 	if (result == 0)
-		result = init_stages(worker);
-	for (enum pv_hook hook = 0; result == 0 && hook < PV_HOOK_COUNT; hook++)
-		result = build_chain(worker, hook);
+		result = pv_worker_stages_make(worker, worker->datapath->config, NULL, &worker->packet_stages);
 	return result;
 }
 
@@ -370,9 +307,7 @@ release_packets(struct pv_worker *worker)
 		while (rte_ring_dequeue(worker->mailbox[from], (void **)&packet) == 0)
 			rte_pktmbuf_free(packet);
 	}
-	for (uint16_t i = 0; i < worker->n_inited; i++)
-		if (worker->stages[i].stage->fini != NULL)
-			worker->stages[i].stage->fini(&worker->stages[i]);
+	pv_worker_stages_end(worker);
 }
 
 static void
@@ -380,16 +315,11 @@ free_worker(struct pv_worker *worker)
 {
 	uint16_t n_ports = worker->datapath->n_ports;
 
-	for (uint16_t i = 0; i < worker->n_inited; i++)
-		rte_free(worker->stages[i].state);
-	for (enum pv_hook hook = 0; hook < PV_HOOK_COUNT; hook++)
-		rte_free(worker->chain[hook].runs);
 	for (uint16_t from = 0; from < PV_WORKERS_MAX; from++)
 		rte_ring_free(worker->mailbox[from]);
 	free_fan(&worker->egress, n_ports);
 	free_fan(&worker->send, n_ports);
 	free_fan(&worker->hand, (uint16_t)worker->datapath->config->n_workers);
-	free(worker->stages);
 	free(worker->queues);
 	rte_free(worker->ports);
 	rte_free(worker);

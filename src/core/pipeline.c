@@ -103,7 +103,7 @@ pv_run_forward(struct pv_run *run)
 void
 pv_chain_run(struct pv_worker *worker, enum pv_hook hook, struct rte_mbuf **packets, uint16_t count)
 {
-	struct pv_chain *chain = &worker->chain[hook];
+	struct pv_chain *chain = &worker->packet_stages.chain[hook];
 
 	if (chain->count > 0)
 		run_stage(&chain->runs[0], packets, count);
@@ -114,7 +114,7 @@ pv_chain_run(struct pv_worker *worker, enum pv_hook hook, struct rte_mbuf **pack
 void
 pv_chain_flush(struct pv_worker *worker, enum pv_hook hook)
 {
-	struct pv_chain *chain = &worker->chain[hook];
+	struct pv_chain *chain = &worker->packet_stages.chain[hook];
 
 	/* In order: what one stage lets go of may be held by the next, which comes after it. */
 	for (uint16_t i = 0; i < chain->count; i++) {
@@ -147,7 +147,7 @@ run_egress_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vecto
 static inline void
 to_egress_stages(struct pv_worker *worker, struct rte_mbuf *packet, const struct pv_port *port)
 {
-	if (worker->chain[pv_egress_hook(port)].count == 0) {
+	if (worker->packet_stages.chain[pv_egress_hook(port)].count == 0) {
 		pv_collect_for_sending(worker, packet, port->id);
 		return;
 	}

@@ -138,7 +138,7 @@ static void
 sum_stage(const struct pv_datapath *datapath, uint16_t index, struct pv_stage_counters *sum, uint64_t *held)
 {
 	for (uint16_t i = 0; i < datapath->n_workers; i++) {
-		const struct pv_stage_self *self = &datapath->workers[i]->stages[index];
+		const struct pv_stage_self *self = &datapath->workers[i]->packet_stages.stages[index];
 
 		sum->calls += self->counters.calls;
 		sum->packets += self->counters.packets;
@@ -172,15 +172,15 @@ add_packet_stages(const struct pv_datapath *datapath, json_t *stages, uint64_t b
 {
 	const struct pv_worker *first = datapath->workers[0];
 
-	for (uint16_t i = 0; i < first->n_stages; i++) {
+	for (uint16_t i = 0; i < first->packet_stages.n; i++) {
 		struct pv_stage_counters sum = { 0 };
 		uint64_t held = 0;
 		json_t *stage;
 
 		sum_stage(datapath, i, &sum, &held);
-		stage = stage_json(first->stages[i].stage->name, "packet", &sum, busy);
+		stage = stage_json(first->packet_stages.stages[i].stage->name, "packet", &sum, busy);
 		json_object_set_new(stage, "held", json_integer((json_int_t)held));
-		json_object_set_new(stage, "drops", stage_drops(datapath, &first->stages[i]));
+		json_object_set_new(stage, "drops", stage_drops(datapath, &first->packet_stages.stages[i]));
 		json_array_append_new(stages, stage);
 	}
 }

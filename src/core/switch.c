@@ -126,7 +126,7 @@ deliver(struct pv_worker *worker, struct memory *memory, struct rte_mbuf *packet
 	pv_deliver(worker, packet, egress);
 	memory->direct = PV_FDB_NO_PORT;
 	if (!port->up || !pv_owns_an_active_queue(&worker->route[egress], port->active_queues) ||
-	    worker->chain[pv_egress_hook(port)].count > 0)
+	    worker->packet_stages.chain[pv_egress_hook(port)].count > 0)
 		return;
 	memory->direct = egress;
 	memory->direct_copies = port->copies;

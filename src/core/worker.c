@@ -115,8 +115,8 @@ pv_worker_poll_mailboxes(struct pv_worker *worker)
 static bool
 holds_packets(const struct pv_worker *worker)
 {
-	for (uint16_t i = 0; i < worker->n_stages; i++)
-		if (worker->stages[i].held > 0)
+	for (uint16_t i = 0; i < worker->packet_stages.n; i++)
+		if (worker->packet_stages.stages[i].held > 0)
 			return true;
 	return false;
 }

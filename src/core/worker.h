@@ -80,6 +80,14 @@ struct pv_chain {
 	uint16_t count;
 };
 
+/* A worker's packet stages, and the chains that they form (core/worker_stages.h). */
+struct pv_worker_stages {
+	struct pv_stage_self *stages;
+	uint16_t n;
+	bool *kept; /* for each, whether it was taken over from the set before */
+	struct pv_chain chain[PV_HOOK_COUNT];
+};
+
 /* This worker's way to the queues of one port. */
 struct pv_route {
 	uint16_t queues[PV_QUEUES_MAX]; /* own queue pairs, ascending */
@@ -99,14 +107,11 @@ struct pv_worker {
 	struct pv_queue *queues; /* owned, to be polled */
 	uint16_t n_queues;
 	struct pv_route route[PV_PORTS_MAX];
-	struct pv_chain chain[PV_HOOK_COUNT];
 	struct pv_fan egress;			  /* switched, before the egress stages */
 	struct pv_fan send;			  /* after them, before tx_burst */
 	struct pv_fan hand;			  /* for other workers, by worker */
 	struct rte_ring *mailbox[PV_WORKERS_MAX]; /* from worker i; NULL from itself */
-	struct pv_stage_self *stages;		  /* one per packet stage of the configuration */
-	uint16_t n_stages;
-	uint16_t n_inited; /* whose init succeeded */
+	struct pv_worker_stages packet_stages;
 	struct pv_worker_counters counters;
 	struct pv_port_counters *ports; /* by port id */
 	struct pv_events events;	/* while it is told by signals */

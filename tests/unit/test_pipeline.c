@@ -241,7 +241,7 @@ fini_frees_what_is_still_held(void **state)
 	testbed_run(testbed, 2);
 	assert_int_equal(testbed_sent(testbed, 1), 0);
 	assert_int_equal(rte_mempool_in_use_count(testbed_datapath(testbed)->pool), 3);
-	self = &testbed_datapath(testbed)->workers[0]->stages[0];
+	self = &testbed_datapath(testbed)->workers[0]->packet_stages.stages[0];
 	assert_int_equal(self->held, 3);
 	self->stage->fini(self);
 	self->held = 0;
@@ -253,8 +253,9 @@ a_stage_drop_is_counted_by_name_at_its_port(void **state)
 {
 	const struct testbed_setup setup = { .ports = 2, .wires = 2, .stages = { &dropping } };
 	struct testbed *testbed = testbed_new(&setup);
-	uint16_t reason = testbed_datapath(testbed)->workers[0]->stages[0].drop_base;
-	const struct pv_stage_counters *counters = &testbed_datapath(testbed)->workers[0]->stages[0].counters;
+	uint16_t reason = testbed_datapath(testbed)->workers[0]->packet_stages.stages[0].drop_base;
+	const struct pv_stage_counters *counters =
+		&testbed_datapath(testbed)->workers[0]->packet_stages.stages[0].counters;
 
 	assert_string_equal(pv_drop_name(reason), "dropping.odd");
 	inject_many(testbed, 10, 60);
@@ -276,7 +277,8 @@ a_drop_at_egress_is_counted_at_the_egress_port(void **state)
 
 	testbed_inject(testbed, 0, 0, BROADCAST, A, 61);
 	testbed_run(testbed, 1);
-	assert_int_equal(testbed_drops(testbed, 1, testbed_datapath(testbed)->workers[0]->stages[0].drop_base), 1);
+	assert_int_equal(
+		testbed_drops(testbed, 1, testbed_datapath(testbed)->workers[0]->packet_stages.stages[0].drop_base), 1);
 	testbed_free(testbed);
 }
 
@@ -320,7 +322,7 @@ an_empty_round_calls_no_stage(void **state)
 	struct testbed *testbed = two_ports_with(&looking, &holding);
 
 	testbed_run(testbed, 3);
-	assert_int_equal(testbed_datapath(testbed)->workers[0]->stages[0].counters.calls, 0);
+	assert_int_equal(testbed_datapath(testbed)->workers[0]->packet_stages.stages[0].counters.calls, 0);
 	assert_int_equal(testbed_datapath(testbed)->workers[0]->counters.rounds, 3);
 	testbed_free(testbed);
 }
@@ -367,7 +369,7 @@ a_worker_without_a_queue_of_the_port_hands_over(void **state)
 	assert_int_equal(datapath->workers[0]->counters.handed_over, 32);
 	pv_worker_round(datapath->workers[1]);
 	assert_int_equal(testbed_sent(testbed, 1), 32);
-	assert_int_equal(datapath->workers[1]->stages[0].counters.packets, 32); /* its egress stages */
+	assert_int_equal(datapath->workers[1]->packet_stages.stages[0].counters.packets, 32); /* its egress stages */
 	for (uint32_t i = 0; i < 32; i++)
 		assert_int_equal(testbed_packet(testbed, 1, i)->pkt_len, 60 + i);
 	testbed_free(testbed);
