@@ -175,11 +175,76 @@ run_top(const struct request *request, const char *path)
 	return top_run(path, interval_ms);
 }
 
+/* `stage set NAME on|off|KEY=VALUE...` */
+static int
+check_stage(const struct request *request)
+{
+	static const char *const verbs[] = { "set", NULL };
+	char *const *words = request->more;
+
+	if (!is_one_of(request->argument, verbs))
+		return usage_unknown("verb of stage", request->argument, verbs);
+	if (words[0] == NULL || words[1] == NULL)
+		return usage_error("stage set needs the name of a stage, and on, off or KEY=VALUE...");
+	if (strcmp(words[1], "on") == 0 || strcmp(words[1], "off") == 0)
+		return words[2] == NULL ? 0 : usage_error("stage set: unexpected argument \"%s\"", words[2]);
+	for (size_t i = 1; words[i] != NULL; i++)
+		if (strchr(words[i], '=') == NULL || words[i][0] == '=')
+			return usage_error("stage set: \"%s\": expected on, off or KEY=VALUE", words[i]);
+	return 0;
+}
+
+/* A number, true or false is that; anything else is a text. */
+static json_t *
+value_of(const char *text)
+{
+	json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
+
+	if (json_is_number(value) || json_is_boolean(value))
+		return value;
+	json_decref(value);
+	return json_string(text);
+}
+
+static json_t *
+options_of(char *const *words)
+{
+	json_t *options = json_object();
+
+	for (; *words != NULL; words++) {
+		const char *value = strchr(*words, '=') + 1;
+
+		json_object_setn_new(options, *words, (size_t)(value - *words - 1), value_of(value));
+	}
+	return options;
+}
+
+static int
+run_stage(const struct request *request, const char *path)
+{
+	const char *state = request->more[1];
+	json_t *set = strcmp(state, "on") == 0	? json_true() :
+		      strcmp(state, "off") == 0 ? json_false() :
+						  options_of(request->more + 1);
+
+	return ask_and_print(path,
+			     json_pack("{s:s, s:s, s:o}", "command", "stage", "name", request->more[0], "set", set),
+			     request->json, print_change);
+}
+
 const struct command commands[] = {
-	{ "show", "one of: ports, stages, workers, fdb, config", check_show, run_show },
-	{ "top", NULL, NULL, run_top },
-	{ "attach", "a port", check_attach, run_attach },
-	{ "doctor", "a port", NULL, run_doctor },
-	{ "version", NULL, NULL, run_version },
-	{ NULL, NULL, NULL, NULL },
+	{ .name = "show",
+	  .argument = "one of: ports, stages, workers, fdb, config",
+	  .check = check_show,
+	  .run = run_show },
+	{ .name = "top", .run = run_top },
+	{ .name = "attach", .argument = "a port", .check = check_attach, .run = run_attach },
+	{ .name = "doctor", .argument = "a port", .run = run_doctor },
+	{ .name = "stage",
+	  .argument = "a verb: set NAME on|off|KEY=VALUE...",
+	  .takes_more = true,
+	  .check = check_stage,
+	  .run = run_stage },
+	{ .name = "version", .run = run_version },
+	{ .name = NULL },
 };

@@ -154,9 +154,10 @@ read_words(int n_words, char **words, const struct command **command, struct req
 	if (*command == NULL)
 		return unknown_command(words[0]);
 	n_expected = (*command)->argument != NULL ? 2 : 1;
-	if (n_words > n_expected)
+	if (n_words > n_expected && !(*command)->takes_more)
 		return usage_error("%s: unexpected argument \"%s\"", words[0], words[n_expected]);
 	request->argument = words[1];
+	request->more = n_words > 2 ? words + 2 : words + n_words; /* which is NULL */
 	if (n_words < n_expected)
 		return usage_error("%s needs %s", words[0], (*command)->argument);
 	return 0;

@@ -319,3 +319,21 @@ print_config(const json_t *result, FILE *out)
 	fputc('\n', out);
 	print_primitives(json_object_get(result, "bindings"), out);
 }
+
+void
+print_change(const json_t *result, FILE *out)
+{
+	const char *key, *comma = "";
+	json_t *stages = json_object_get(result, "stages"), *stage;
+	size_t i;
+
+	fputs("stages: ", out);
+	json_array_foreach(stages, i, stage) {
+		key = json_is_string(stage) ? json_string_value(stage) : json_object_iter_key(json_object_iter(stage));
+		fprintf(out, "%s%s", comma, key);
+		comma = ", ";
+	}
+	fprintf(out, "%s; packets waited for %lld us\n", i == 0 ? "none" : "",
+		(long long)value_count(result, "held_us"));
+	print_primitives(json_object_get(result, "primitives"), out);
+}

@@ -19,6 +19,7 @@
 #include "core/datapath.h"
 #include "core/eal.h"
 #include "core/report.h"
+#include "core/restage.h"
 #include "core/telemetry.h"
 #include "vio/fault.h"
 
@@ -68,6 +69,18 @@ attach(json_t *request, char *error, size_t size)
 }
 
 static json_t *
+stage(json_t *request, char *error, size_t size)
+{
+	const char *name = json_string_value(json_object_get(request, "name"));
+	const json_t *set = json_object_get(request, "set");
+
+	if (name != NULL && (json_is_boolean(set) || json_is_object(set)))
+		return pv_restage(running, name, set, error, size);
+	snprintf(error, size, "stage needs \"name\", and \"set\": true, false or an object of options");
+	return NULL;
+}
+
+static json_t *
 answer(const char *command, json_t *request, char *error, size_t size)
 {
 	const char *port = json_string_value(json_object_get(request, "port"));
@@ -78,11 +91,13 @@ answer(const char *command, json_t *request, char *error, size_t size)
 		return attach(request, error, size);
 	if (strcmp(command, "doctor") == 0 && port != NULL)
 		return pv_report_doctor(running, port, error, size);
+	if (strcmp(command, "stage") == 0)
+		return stage(request, error, size);
 	if (strcmp(command, "version") == 0)
 		return json_pack("{s:s, s:s}", "pktvirt", PV_VERSION, "dpdk", rte_version());
 	snprintf(error, size,
 		 strcmp(command, "doctor") == 0 ? "doctor needs \"port\"" :
-						  "no command \"%s\": expected show, attach, doctor or version",
+						  "no command \"%s\": expected show, attach, doctor, stage or version",
 		 command);
 	return NULL;
 }
@@ -194,7 +209,7 @@ run_datapath(struct pv_control *control, int signals)
 		sd_notify(0, "STOPPING=1");
 		status = EXIT_SUCCESS;
 	}
-	pv_telemetry_stop();
+	pv_telemetry_show(NULL);
 	return status;
 }
 

@@ -87,7 +87,7 @@ list_json(void)
 static void
 print_implementation(const struct pv_implementation *implementation)
 {
-	printf("%-12s %-20s %s", implementation->primitive, implementation->name, implementation->summary);
+	printf("%-16s %-20s %s", implementation->primitive, implementation->name, implementation->summary);
 	if (implementation->plain)
 		printf(" [plain]");
 	for (unsigned int i = 0; pv_baseline_names[i] != NULL; i++)

@@ -131,6 +131,29 @@ pv_config_free(struct pv_config *config)
 	free(config);
 }
 
+struct pv_config *
+pv_config_with_stages(const struct pv_config *config, json_t *stages, struct pv_diag *diag)
+{
+	struct pv_config *variant = malloc(sizeof(*variant));
+
+	if (variant == NULL)
+		return NULL;
+	*variant = *config;
+	variant->stages = NULL;
+	variant->n_stages = 0;
+	pv_config_parse_stages(variant, stages, diag);
+	return variant;
+}
+
+void
+pv_config_free_variant(struct pv_config *variant)
+{
+	if (variant == NULL)
+		return;
+	pv_config_free_stages(variant);
+	free(variant);
+}
+
 char *
 pv_config_control_socket(const struct pv_config *config)
 {

@@ -126,9 +126,8 @@ bound_copy_break(const struct pv_datapath *datapath)
 	return passing->copy_break(binding->options);
 }
 
-/* What the ports are given of the primitives as they are bound. */
-static struct pv_port_env
-port_env(const struct pv_datapath *datapath)
+struct pv_port_env
+pv_datapath_port_env(const struct pv_datapath *datapath)
 {
 	return (struct pv_port_env){
 		.pool = datapath->pool,
@@ -140,7 +139,7 @@ port_env(const struct pv_datapath *datapath)
 static int
 open_port(struct pv_datapath *datapath, const struct pv_config_port *config)
 {
-	const struct pv_port_env env = port_env(datapath);
+	const struct pv_port_env env = pv_datapath_port_env(datapath);
 	struct pv_port *port = rte_zmalloc(config->name, sizeof(*port), RTE_CACHE_LINE_SIZE);
 	int result;
 
@@ -364,7 +363,7 @@ pv_datapath_new(const struct pv_config *config)
 
 	if (datapath == NULL)
 		return NULL;
-	datapath->config = config;
+	datapath->config = datapath->config_given = config;
 	pv_hold_init(&datapath->hold);
 	datapath->idle_cycles_before_sleep = idle_cycles_before_sleep(&config->settings);
 	result = make_tables(datapath);
@@ -415,22 +414,21 @@ pv_datapath_watch(struct pv_datapath *datapath)
 	}
 }
 
-/* How workers keep out what interrupts them, as it is bound now; with the relay if that is signals. */
-static int
-choose_critical(struct pv_datapath *datapath)
+int
+pv_datapath_choose_critical(struct pv_datapath *datapath)
 {
 	const struct pv_critical_ops *ops = find_binding(datapath, PV_PRIMITIVE_CRITICAL)->implementation->ops;
-	int result;
+	int result = 0;
 
-	datapath->critical = ops->way;
-	if (ops->way == PV_CRITICAL_POLL) {
+	if (ops->way == PV_CRITICAL_POLL)
 		pv_relay_stop(datapath->relay);
-		return 0;
-	}
-	result = pv_events_install();
-	if (result == 0)
+	else
+		result = pv_events_install();
+	if (result == 0 && ops->way != PV_CRITICAL_POLL)
 		result = pv_relay_start(datapath->relay);
-	if (result != 0)
+	if (result == 0)
+		datapath->critical = ops->way;
+	else
 		pv_error("worker", "cannot be told by signals: %s", strerror(-result));
 	return result;
 }
@@ -438,7 +436,7 @@ choose_critical(struct pv_datapath *datapath)
 int
 pv_datapath_start(struct pv_datapath *datapath)
 {
-	int chosen = choose_critical(datapath);
+	int chosen = pv_datapath_choose_critical(datapath);
 
 	if (chosen != 0)
 		return chosen;
@@ -488,6 +486,8 @@ pv_datapath_free(struct pv_datapath *datapath)
 	for (uint16_t i = 0; i < datapath->n_ports; i++)
 		rte_free(datapath->ports[i]);
 	pv_relay_free(datapath->relay);
+	if (datapath->config != datapath->config_given)
+		pv_config_free_variant((struct pv_config *)(uintptr_t)datapath->config);
 	free(datapath->workers);
 	free(datapath->ports);
 	rte_free(datapath->qsbr);

@@ -12,7 +12,8 @@
 #include "core/worker.h"
 
 struct pv_datapath {
-	const struct pv_config *config;
+	const struct pv_config *config;	      /* as it is now: see core/restage.h */
+	const struct pv_config *config_given; /* as the data path was built */
 	struct rte_mempool *pool;
 	struct pv_fdb *fdb;
 	struct rte_rcu_qsbr *qsbr; /* one thread per worker; quiescent between rounds */
@@ -45,6 +46,15 @@ int pv_datapath_start(struct pv_datapath *datapath);
  * a round since the last time. No call of ours waits, but some are on descriptors that a frontend shares with us.
  */
 void pv_datapath_watch(struct pv_datapath *datapath);
+
+/* What ports are given of the primitives as they are bound. */
+struct pv_port_env pv_datapath_port_env(const struct pv_datapath *datapath);
+
+/*
+ * Chooses how workers keep out what interrupts them, as it is bound, with the relay if that is signals. When the
+ * workers do not run or are held. 0, or -errno having logged why, and it stays as it was.
+ */
+int pv_datapath_choose_critical(struct pv_datapath *datapath);
 
 /* Stops the workers, closes the ports and frees everything. NULL is fine. */
 void pv_datapath_free(struct pv_datapath *datapath);

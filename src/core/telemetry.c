@@ -232,22 +232,20 @@ answer(const char *path, const char *parameters, struct rte_tel_data *data)
 	return 0;
 }
 
-int
-pv_telemetry_start(const struct pv_datapath *datapath)
+void
+pv_telemetry_show(const struct pv_datapath *datapath)
 {
 	pthread_mutex_lock(&lock);
 	shown = datapath;
 	pthread_mutex_unlock(&lock);
+}
+
+int
+pv_telemetry_start(const struct pv_datapath *datapath)
+{
+	pv_telemetry_show(datapath);
 	for (size_t i = 0; i < RTE_DIM(endpoints); i++)
 		if (rte_telemetry_register_cmd(endpoints[i].path, answer, endpoints[i].help) != 0)
 			return -EINVAL;
 	return 0;
-}
-
-void
-pv_telemetry_stop(void)
-{
-	pthread_mutex_lock(&lock);
-	shown = NULL;
-	pthread_mutex_unlock(&lock);
 }

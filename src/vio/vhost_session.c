@@ -284,14 +284,10 @@ handle_inflight(struct pv_vhost *vhost, int vid, struct pv_vhost_message *messag
 }
 
 static enum rte_vhost_msg_result
-before_message(int vid, void *message)
+check_message(struct pv_vhost *vhost, int vid, struct pv_vhost_message *header)
 {
-	struct pv_vhost *vhost = find_by_vid(vid);
-	struct pv_vhost_message *header = message;
 	char why[256];
 
-	if (vhost == NULL)
-		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
 	/* An answer to a frontend that does not read would wait with the rings locked. */
 	if (pv_connection_is_stuffed(vhost->connection_fd))
 		return cut_off(vhost, header, "the frontend does not read the answers to its messages");
@@ -340,21 +336,45 @@ go_on(struct pv_vhost *vhost, int vid, const struct pv_vhost_message *handled)
 	pv_vio_resume(vhost->vio, vid);
 }
 
-/* The library has handled the message, and it was good. */
 static enum rte_vhost_msg_result
-after_message(int vid, void *message)
+before_message(int vid, void *message)
 {
 	struct pv_vhost *vhost = find_by_vid(vid);
+	enum rte_vhost_msg_result result;
 
 	if (vhost == NULL)
 		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+	pthread_mutex_lock(&vhost->lock);
+	result = check_message(vhost, vid, message);
+	pthread_mutex_unlock(&vhost->lock);
+	return result;
+}
+
+/* The library has handled the message, and it was good. */
+static enum rte_vhost_msg_result
+take_message(struct pv_vhost *vhost, int vid, struct pv_vhost_message *message)
+{
 	pv_fault_shield(NULL);
-	if (((struct pv_vhost_message *)message)->request == PV_VHOST_SET_MEM_TABLE)
+	if (message->request == PV_VHOST_SET_MEM_TABLE)
 		watch_memory(vhost, vid);
 	if (vhost->vio != NULL)
 		go_on(vhost, vid, message);
 	return pv_vhost_guard_owes_reply(&vhost->guard, message) ? RTE_VHOST_MSG_RESULT_REPLY :
 								   RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+}
+
+static enum rte_vhost_msg_result
+after_message(int vid, void *message)
+{
+	struct pv_vhost *vhost = find_by_vid(vid);
+	enum rte_vhost_msg_result result;
+
+	if (vhost == NULL)
+		return RTE_VHOST_MSG_RESULT_NOT_HANDLED;
+	pthread_mutex_lock(&vhost->lock);
+	result = take_message(vhost, vid, message);
+	pthread_mutex_unlock(&vhost->lock);
+	return result;
 }
 
 static const struct rte_vhost_user_extern_ops message_ops = {
@@ -384,12 +404,8 @@ remember_guest(struct pv_vhost *vhost)
 }
 
 static void
-on_connection_gone(int vid)
+end_connection(struct pv_vhost *vhost, int vid)
 {
-	struct pv_vhost *vhost = find_by_vid(vid);
-
-	if (vhost == NULL)
-		return;
 	by_vid[vid] = NULL;
 	pv_fault_shield(NULL);
 	unwatch_memory(vhost); /* the library unmaps it next */
@@ -423,16 +439,12 @@ change_ring(struct pv_vhost *vhost, int vid, uint16_t ring, bool enabled)
 		pv_vio_resume(vhost->vio, vid);
 }
 
-static int
-on_ring_state(int vid, uint16_t ring, int enabled)
+static void
+take_ring_state(struct pv_vhost *vhost, int vid, uint16_t ring, int enabled)
 {
-	struct pv_vhost *vhost = find_by_vid(vid);
-
-	if (vhost == NULL)
-		return 0;
 	if (has_control_queue(vhost) && ring == vhost->vio->control_ring) {
 		change_ring(vhost, vid, PV_VIO_CONTROL, enabled != 0);
-		return 0;
+		return;
 	}
 	if (ring >= 2 * vhost->port->queues) {
 		if (enabled)
@@ -440,23 +452,32 @@ on_ring_state(int vid, uint16_t ring, int enabled)
 				&vhost->port->limit, PV_LOG_WARNING, vhost->port->name,
 				"guest has a queue pair number %u, which nobody serves: the port's \"queues\" is %u",
 				ring / 2, vhost->port->queues);
-		return 0;
+		return;
 	}
 	vhost->ring_enabled[ring] = enabled != 0;
 	vhost->port->active_queues = count_active(vhost);
 	if (vhost->vio != NULL)
 		change_ring(vhost, vid, ring, enabled != 0);
-	return 0;
 }
 
 static int
-on_guest(int vid)
+on_ring_state(int vid, uint16_t ring, int enabled)
 {
 	struct pv_vhost *vhost = find_by_vid(vid);
-	uint64_t features = 0, protocol = 0;
 
 	if (vhost == NULL)
-		return -1;
+		return 0;
+	pthread_mutex_lock(&vhost->lock);
+	take_ring_state(vhost, vid, ring, enabled);
+	pthread_mutex_unlock(&vhost->lock);
+	return 0;
+}
+
+static void
+attach_guest(struct pv_vhost *vhost, int vid)
+{
+	uint64_t features = 0, protocol = 0;
+
 	rte_vhost_get_negotiated_features(vid, &features);
 	rte_vhost_get_negotiated_protocol_features(vid, &protocol);
 	vhost->accepted = features | vhost->accepted_own;
@@ -472,16 +493,24 @@ on_guest(int vid)
 		       (features & (1ULL << VIRTIO_F_VERSION_1)) != 0 ? "virtio 1" : "legacy",
 		       (features & (1ULL << VIRTIO_F_RING_PACKED)) != 0 ? "packed" : "split",
 		       (features & (1ULL << VIRTIO_NET_F_MRG_RXBUF)) != 0 ? ", mergeable buffers" : "");
-	return 0;
 }
 
-static void
-on_guest_gone(int vid)
+static int
+on_guest(int vid)
 {
 	struct pv_vhost *vhost = find_by_vid(vid);
 
 	if (vhost == NULL)
-		return;
+		return -1;
+	pthread_mutex_lock(&vhost->lock);
+	attach_guest(vhost, vid);
+	pthread_mutex_unlock(&vhost->lock);
+	return 0;
+}
+
+static void
+detach_guest(struct pv_vhost *vhost, int vid)
+{
 	vhost->port->set_up(vhost->port, false);
 	if (vhost->vio != NULL)
 		pv_vio_detach(vhost->vio, vid);
@@ -499,18 +528,39 @@ drop_connection(struct pv_vhost *vhost)
 
 	/* A guest that was stopped (pv_vio_stop) is attached still, though its port is down. */
 	if (vhost->port->up || (vhost->vio != NULL && vhost->vio->attached))
-		on_guest_gone(vid);
-	on_connection_gone(vid);
+		detach_guest(vhost, vid);
+	end_connection(vhost, vid);
+}
+
+static void
+on_guest_gone(int vid)
+{
+	struct pv_vhost *vhost = find_by_vid(vid);
+
+	if (vhost == NULL)
+		return;
+	pthread_mutex_lock(&vhost->lock);
+	detach_guest(vhost, vid);
+	pthread_mutex_unlock(&vhost->lock);
+}
+
+static void
+on_connection_gone(int vid)
+{
+	struct pv_vhost *vhost = find_by_vid(vid);
+
+	if (vhost == NULL)
+		return;
+	pthread_mutex_lock(&vhost->lock);
+	end_connection(vhost, vid);
+	pthread_mutex_unlock(&vhost->lock);
 }
 
 static int
-on_connection(int vid)
+begin_connection(struct pv_vhost *vhost, int vid)
 {
-	struct pv_vhost *vhost = find_by_socket(vid);
 	uint64_t protocol = 0;
 
-	if (vhost == NULL || vid >= VIDS_MAX)
-		return -1;
 	if (vhost->connection >= 0 && pv_connection_has_ended(vhost->connection_fd))
 		drop_connection(vhost);
 	if (vhost->connection >= 0) {
@@ -540,6 +590,20 @@ on_connection(int vid)
 	return rte_vhost_extern_callback_register(vid, &message_ops, NULL);
 }
 
+static int
+on_connection(int vid)
+{
+	struct pv_vhost *vhost = find_by_socket(vid);
+	int result;
+
+	if (vhost == NULL || vid >= VIDS_MAX)
+		return -1;
+	pthread_mutex_lock(&vhost->lock);
+	result = begin_connection(vhost, vid);
+	pthread_mutex_unlock(&vhost->lock);
+	return result;
+}
+
 const struct rte_vhost_device_ops pv_vhost_session_ops = {
 	.new_connection = on_connection,
 	.destroy_connection = on_connection_gone,
@@ -547,6 +611,22 @@ const struct rte_vhost_device_ops pv_vhost_session_ops = {
 	.new_device = on_guest,
 	.destroy_device = on_guest_gone,
 };
+
+void
+pv_vhost_session_rebind(struct pv_vhost *vhost, const struct pv_port_env *env)
+{
+	pthread_mutex_lock(&vhost->lock);
+	vhost->io = env->host_io;
+	if (vhost->vio != NULL) {
+		/* Within a message the rings are paused, and go on when it has been handled. */
+		if (!vhost->in_message)
+			pv_vio_pause(vhost->vio, vhost->vio->vid);
+		vhost->vio->copy_break = env->copy_break;
+		if (!vhost->in_message)
+			pv_vio_resume(vhost->vio, vhost->vio->vid);
+	}
+	pthread_mutex_unlock(&vhost->lock);
+}
 
 void
 pv_vhost_session_add(struct pv_vhost *vhost)

@@ -176,6 +176,7 @@ vhost_new(struct pv_port *port, const struct vhost_options *given, const struct 
 	vhost->frontend = given->guest;
 	vhost->connection = -1;
 	vhost->events.burst = 10;
+	pthread_mutex_init(&vhost->lock, NULL);
 	vhost->permissions = parse_permissions(given->permissions);
 	vhost->group = (gid_t)-1;
 	if (given->group != NULL)
@@ -317,6 +318,13 @@ vhost_close(struct pv_port *port)
 	forget(port);
 }
 
+static int
+vhost_rebind(struct pv_port *port, const struct pv_port_env *env)
+{
+	pv_vhost_session_rebind(port->priv, env);
+	return 0;
+}
+
 static json_t *
 vhost_report(const struct pv_port *port)
 {
@@ -356,6 +364,7 @@ const struct pv_port_type pv_port_vhost_user = {
 	.open = vhost_open,
 	.start = vhost_start,
 	.close = vhost_close,
+	.rebind = vhost_rebind,
 	.report = vhost_report,
 	.doctor = vhost_doctor,
 };

@@ -3,6 +3,7 @@
 #ifndef PV_VIO_VHOST_USER_H
 #define PV_VIO_VHOST_USER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 #include <sys/un.h>
@@ -48,6 +49,7 @@ struct pv_vhost {
 	_Atomic uint64_t attachments; /* guests that came, in all */
 	bool ring_enabled[2 * PV_QUEUES_MAX];
 	bool in_message;	     /* between the hooks around one that may change rings or memory */
+	pthread_mutex_t lock;	     /* held in each callback of the library, and while the port is rebound */
 	struct pv_vhost_guard guard; /* of the connection */
 };
 
