@@ -311,7 +311,7 @@ class Usage(unittest.TestCase):
     MISTAKES = {
         (): "a command is missing",
         ("shwo", "ports"): 'unknown command "shwo"; did you mean "show"?',
-        ("frobnicate",): 'unknown command "frobnicate": expected one of: show, top, attach, doctor, version',
+        ("frobnicate",): 'unknown command "frobnicate": expected one of: show, top, attach, doctor, stage, version',
         ("show",): "show needs one of: ports, stages, workers, fdb, config",
         ("show", "prots"): 'unknown object of show "prots"; did you mean "ports"?',
         ("show", "everything"): 'unknown object of show "everything": expected one of: '
