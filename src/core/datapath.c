@@ -126,6 +126,15 @@ bound_copy_break(const struct pv_datapath *datapath)
 	return passing->copy_break(binding->options);
 }
 
+static struct pv_translation
+bound_translation(const struct pv_datapath *datapath)
+{
+	const struct pv_binding *binding = find_binding(datapath, PV_PRIMITIVE_TRANSLATION);
+	const struct pv_translation_ops *ops = binding->implementation->ops;
+
+	return ops->choose(binding->options);
+}
+
 struct pv_port_env
 pv_datapath_port_env(const struct pv_datapath *datapath)
 {
@@ -133,6 +142,7 @@ pv_datapath_port_env(const struct pv_datapath *datapath)
 		.pool = datapath->pool,
 		.host_io = find_binding(datapath, PV_PRIMITIVE_HOST_IO)->implementation->ops,
 		.copy_break = bound_copy_break(datapath),
+		.translation = bound_translation(datapath),
 	};
 }
 

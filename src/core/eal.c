@@ -15,6 +15,7 @@
 
 #include "core/datapath.h"
 
+#define CPUS_TEXT 8192 /* for a list of all that there can be */
 #define ARGUMENTS_MAX 64
 #define OTHER_MEMORY_MB 128 /* rings, tables, the library's own, with what one message can make it take */
 
@@ -108,12 +109,41 @@ needs_pci(const struct pv_config *config)
 	return needed;
 }
 
+static bool
+is_a_workers(const struct pv_config *config, long cpu)
+{
+	for (uint16_t i = 0; i < config->n_workers; i++)
+		if (config->worker_cpus[i] == cpu)
+			return true;
+	return false;
+}
+
+/* The CPUs that no worker has, or all when none is left, as EAL writes a set: "(0,2,3". */
+static int
+list_other_cpus(const struct pv_config *config, char *text, size_t size)
+{
+	long n = sysconf(_SC_NPROCESSORS_CONF);
+	bool all = n <= (long)config->n_workers;
+	int length = 0;
+
+	for (long cpu = 0; cpu < n && (size_t)length < size; cpu++)
+		if (all || !is_a_workers(config, cpu))
+			length += snprintf(text + length, size - (size_t)length, "%c%ld", length > 0 ? ',' : '(', cpu);
+	return length;
+}
+
+/*
+ * The main thread and the libraries' own stay away from the workers' CPUs: a worker that waits for a message to be
+ * handled must not be what keeps its handler from running.
+ */
 static void
 add_lcores(struct arguments *arguments, const struct pv_config *config)
 {
-	char lcores[PV_WORKERS_MAX * 16 + 64];
-	int length = snprintf(lcores, sizeof(lcores), "%u@(0-%ld)", PV_MAIN_LCORE, sysconf(_SC_NPROCESSORS_CONF) - 1);
+	char others[CPUS_TEXT], lcores[PV_WORKERS_MAX * 16 + 64 + CPUS_TEXT];
+	int length;
 
+	list_other_cpus(config, others, sizeof(others));
+	length = snprintf(lcores, sizeof(lcores), "%u@%s)", PV_MAIN_LCORE, others);
 	for (uint16_t i = 0; i < config->n_workers; i++)
 		length += snprintf(lcores + length, sizeof(lcores) - (size_t)length, ",%u@%u", pv_worker_lcore(i),
 				   config->worker_cpus[i]);

@@ -78,6 +78,16 @@ relay_events(void *argument)
 	}
 }
 
+/* It holds nobody up, and may run wherever there is room: on a sleeping worker's CPU too. */
+static void
+allow_all_cpus(pthread_t thread)
+{
+	cpu_set_t all;
+
+	memset(&all, 0xff, sizeof(all));
+	pthread_setaffinity_np(thread, sizeof(all), &all);
+}
+
 /* With every signal blocked: those of the workers are for the workers. */
 int
 pv_relay_start(struct pv_relay *relay)
@@ -93,6 +103,7 @@ pv_relay_start(struct pv_relay *relay)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (result != 0)
 		return -result;
+	allow_all_cpus(relay->thread);
 	pthread_setname_np(relay->thread, "pv-relay");
 	relay->runs = true;
 	return 0;

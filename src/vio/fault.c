@@ -55,6 +55,8 @@ static struct sigaction previous;
 /* initial-exec: a handler must not be the first to ask for a thread's storage, which may allocate it. */
 static __thread __attribute__((tls_model("initial-exec"))) _Atomic uint32_t *shield;
 
+static __thread __attribute__((tls_model("initial-exec"))) sigjmp_buf *catcher;
+
 /* Reads a watch while it may be changed; false when it is none. */
 static bool
 read_watch(struct watch *watch, struct mapping *mapping)
@@ -129,12 +131,24 @@ is_access(const siginfo_t *info)
 	return info->si_code == BUS_ADRERR || info->si_code == BUS_MCEERR_AR;
 }
 
+/* Who set the catcher had only loads under way. */
+static void
+jump_out(void)
+{
+	sigjmp_buf *out = catcher;
+
+	catcher = NULL;
+	siglongjmp(*out, 1);
+}
+
 static void
 on_sigbus(int number, siginfo_t *info, void *context)
 {
 	int before = errno;
 
 	(void)context;
+	if (catcher != NULL && is_access(info))
+		jump_out();
 	if (!is_access(info) || !mend((uintptr_t)info->si_addr)) {
 		sigaction(number, &previous, NULL);
 		if (!is_access(info) && info->si_code != BUS_ADRALN)
@@ -212,4 +226,11 @@ void
 pv_fault_shield(_Atomic uint32_t *faulted)
 {
 	shield = faulted;
+}
+
+void
+pv_fault_catch(sigjmp_buf *out)
+{
+	catcher = out;
+	atomic_signal_fence(memory_order_seq_cst);
 }

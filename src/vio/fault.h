@@ -9,6 +9,7 @@
 #ifndef PV_VIO_FAULT_H
 #define PV_VIO_FAULT_H
 
+#include <setjmp.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,5 +41,11 @@ void pv_fault_unwatch(void *base);
  * SET_MEM_TABLE). NULL ends it.
  */
 void pv_fault_shield(_Atomic uint32_t *faulted);
+
+/*
+ * Until the next call, a fault of the calling thread is not mended: it jumps to `out`, which sigsetjmp() has set with
+ * the mask of signals, once. NULL ends it.
+ */
+void pv_fault_catch(sigjmp_buf *out);
 
 #endif

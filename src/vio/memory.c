@@ -25,8 +25,8 @@ find_part(const struct pv_memory *memory, uint64_t address, uint64_t *length)
 	return NULL;
 }
 
-static int
-find_piece(const struct pv_memory *memory, uint64_t address, uint64_t length, bool write, struct iovec *piece)
+int
+pv_memory_find(const struct pv_memory *memory, uint64_t address, uint64_t length, bool write, struct iovec *piece)
 {
 	int result = 0;
 
@@ -50,7 +50,7 @@ pv_memory_map(const struct pv_memory *memory, uint64_t address, uint32_t length,
 
 		if (n == max)
 			return -EMSGSIZE;
-		result = find_piece(memory, address, left, write, &pieces[n]);
+		result = pv_memory_find(memory, address, left, write, &pieces[n]);
 		if (result != 0) {
 			*missing = address;
 			return result;

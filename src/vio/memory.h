@@ -64,6 +64,9 @@ pv_memory_at(const struct pv_memory *memory, uint64_t address, uint64_t length)
 int pv_memory_map(const struct pv_memory *memory, uint64_t address, uint32_t length, bool write, struct iovec *pieces,
 		  unsigned int max, uint64_t *missing);
 
+/* The first of those pieces, which may be all of the buffer. 0, -EFAULT or -EAGAIN. */
+int pv_memory_find(const struct pv_memory *memory, uint64_t address, uint64_t length, bool write, struct iovec *piece);
+
 /* Where a buffer that the frontend named by its own address is; NULL unless it is in one region. */
 void *pv_memory_at_user(const struct pv_memory *memory, uint64_t user, uint64_t length);
 

@@ -20,6 +20,7 @@
 #include "base/drop.h"
 #include "base/log.h"
 #include "base/option.h"
+#include "vio/translation.h"
 
 #define PV_QUEUES_MAX 16
 #define PV_PORT_NAME_MAX 32
@@ -33,9 +34,10 @@ struct pv_port;
 
 /* What the framework gives a port when it is opened. */
 struct pv_port_env {
-	struct rte_mempool *pool;	  /* for received packets */
-	const struct pv_host_io *host_io; /* the bound way of crossing into the host */
-	uint32_t copy_break;		  /* bytes, of the bound way of passing buffers (vio/buffers.h) */
+	struct rte_mempool *pool;	   /* for received packets */
+	const struct pv_host_io *host_io;  /* the bound way of crossing into the host */
+	uint32_t copy_break;		   /* bytes, of the bound way of passing buffers (vio/buffers.h) */
+	struct pv_translation translation; /* the bound way of translating addresses */
 };
 
 struct pv_port_type {

@@ -621,7 +621,7 @@ pv_vhost_session_rebind(struct pv_vhost *vhost, const struct pv_port_env *env)
 		/* Within a message the rings are paused, and go on when it has been handled. */
 		if (!vhost->in_message)
 			pv_vio_pause(vhost->vio, vhost->vio->vid);
-		vhost->vio->copy_break = env->copy_break;
+		pv_vio_rebind(vhost->vio, env);
 		if (!vhost->in_message)
 			pv_vio_resume(vhost->vio, vhost->vio->vid);
 	}

@@ -205,7 +205,7 @@ open_data_path(struct pv_vhost *vhost, const struct pv_port_env *env)
 	vhost->port->copies = true;
 	if (vhost->data_path != DATA_PATH_VIO)
 		return 0;
-	vhost->vio = pv_vio_new(vhost->port, env->pool, env->copy_break);
+	vhost->vio = pv_vio_new(vhost->port, env);
 	return vhost->vio != NULL ? 0 : -ENOMEM;
 }
 

@@ -34,7 +34,7 @@
 #define SETTLE_WARN_POLLS 20000 /* about a second */
 
 struct pv_vio *
-pv_vio_new(struct pv_port *port, struct rte_mempool *pool, uint32_t copy_break)
+pv_vio_new(struct pv_port *port, const struct pv_port_env *env)
 {
 	struct pv_vio *vio;
 
@@ -47,16 +47,23 @@ pv_vio_new(struct pv_port *port, struct rte_mempool *pool, uint32_t copy_break)
 	if (vio == NULL)
 		return NULL;
 	vio->port = port;
-	vio->pool = pool;
-	vio->copy_break = copy_break;
-	vio->frame_limit =
-		RTE_MIN((uint32_t)port->frame_max, rte_pktmbuf_data_room_size(pool) - (uint32_t)RTE_PKTMBUF_HEADROOM);
+	vio->pool = env->pool;
+	pv_vio_rebind(vio, env);
+	vio->frame_limit = RTE_MIN((uint32_t)port->frame_max,
+				   rte_pktmbuf_data_room_size(env->pool) - (uint32_t)RTE_PKTMBUF_HEADROOM);
 	vio->backend_fd = -1;
 	vio->inflight_fd = -1;
 	vio->limit.burst = 10;
 	vio->control_ring = PV_VIO_NO_RING;
 	pv_control_init(&vio->control, port->queues, port->mtu, &port->mac, &port->active_queues);
 	return vio;
+}
+
+void
+pv_vio_rebind(struct pv_vio *vio, const struct pv_port_env *env)
+{
+	vio->copy_break = env->copy_break;
+	vio->translation = env->translation;
 }
 
 static void
@@ -111,6 +118,8 @@ pv_vio_free(struct pv_vio *vio)
 	if (vio == NULL)
 		return;
 	drop_all(vio);
+	for (uint16_t i = 0; i < PV_VIO_RINGS; i++)
+		pv_translator_free(vio->rings[i].translator);
 	rte_free(vio->iotlb);
 	rte_free(vio->rings[0].held);
 	rte_free(vio);
@@ -339,6 +348,25 @@ make_loans(struct pv_vio_ring *ring)
 	return 0;
 }
 
+/* The translator of a ring, empty; it is kept from one load to the next, as making one takes longer than a message. */
+static int
+prepare_translator(struct pv_vio *vio, struct pv_vio_ring *ring)
+{
+	if (memcmp(&ring->translation, &vio->translation, sizeof(ring->translation)) != 0) {
+		pv_translator_free(ring->translator);
+		ring->translator = pv_translator_new(&vio->translation, &vio->memory, &ring->translated);
+		ring->translation = vio->translation;
+	}
+	if (ring->translator == NULL && vio->translation.way != PV_TRANSLATE_REGION) {
+		ring->translation.way = PV_TRANSLATE_REGION; /* to be tried again */
+		return -ENOMEM;
+	}
+	if (ring->translator != NULL)
+		pv_translator_flush(ring->translator);
+	ring->queue.translator = ring->translator;
+	return 0;
+}
+
 /* The slot of the port that a ring's kicks are told under; none for those that we are not kicked about. */
 static bool
 find_slot(const struct pv_vio *vio, const struct pv_vio_ring *ring, uint16_t *slot)
@@ -470,6 +498,8 @@ load_ring(struct pv_vio *vio, int vid, uint16_t index)
 	result = pv_virtqueue_is_in_memory(&setup, &vio->memory) ? 0 : -EFAULT;
 	if (result == 0)
 		result = pv_virtqueue_init(&ring->queue, &setup, &vio->memory);
+	if (result == 0)
+		result = prepare_translator(vio, ring);
 	if (result == 0 && guest_transmits && vio->copy_break != PV_COPY_ALL)
 		result = make_loans(ring);
 	if (result != 0) {
@@ -792,22 +822,32 @@ report_control(const struct pv_vio *vio)
 			 modes >> VIRTIO_NET_CTRL_RX_ALLMULTI & 1);
 }
 
+static json_t *
+report_translation(const struct pv_translation_counters *counters)
+{
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "hits", (json_int_t)counters->hits, "misses",
+			 (json_int_t)counters->misses, "walks", (json_int_t)counters->walks, "filled",
+			 (json_int_t)counters->filled, "odd", (json_int_t)counters->odd, "caught",
+			 (json_int_t)counters->caught);
+}
+
+static json_t *
+report_ring(const struct pv_vio_ring *ring)
+{
+	return json_pack("{s:b, s:i, s:I, s:I, s:I, s:I, s:I, s:o}", "ready", ring->ready, "size",
+			 ring->loaded ? ring->queue.size : 0, "calls", (json_int_t)ring->counters.calls, "copied",
+			 (json_int_t)ring->counters.copied, "shared", (json_int_t)ring->counters.shared, "gathered",
+			 (json_int_t)ring->counters.gathered, "iotlb_misses", (json_int_t)ring->counters.misses,
+			 "translation", report_translation(&ring->translated));
+}
+
 json_t *
 pv_vio_report(const struct pv_vio *vio)
 {
 	json_t *rings = json_array();
 
-	for (uint16_t i = 0; i < 2 * vio->port->queues; i++) {
-		const struct pv_vio_ring *ring = &vio->rings[i];
-
-		json_array_append_new(rings, json_pack("{s:b, s:i, s:I, s:I, s:I, s:I, s:I}", "ready", ring->ready,
-						       "size", ring->loaded ? ring->queue.size : 0, "calls",
-						       (json_int_t)ring->counters.calls, "copied",
-						       (json_int_t)ring->counters.copied, "shared",
-						       (json_int_t)ring->counters.shared, "gathered",
-						       (json_int_t)ring->counters.gathered, "iotlb_misses",
-						       (json_int_t)ring->counters.misses));
-	}
+	for (uint16_t i = 0; i < 2 * vio->port->queues; i++)
+		json_array_append_new(rings, report_ring(&vio->rings[i]));
 	return json_pack("{s:s, s:s?, s:o, s:o}", "buffers", vio->copy_break == PV_COPY_ALL ? "copy" : "shared",
 			 "stopped", vio->stopped ? vio->why : NULL, "control", report_control(vio), "rings", rings);
 }

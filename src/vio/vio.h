@@ -69,6 +69,9 @@ struct pv_vio_ring {
 	uint64_t areas[3]; /* where the frontend says the ring is: I/O virtual addresses, behind an IOMMU */
 	uint64_t asked;	   /* I/O virtual address that the frontend was last asked for, plus 1 */
 	struct pv_vio_counters counters;
+	struct pv_translator *translator; /* made for `translation`; used by `queue` while it is loaded */
+	struct pv_translation translation;
+	struct pv_translation_counters translated;
 	bool loaded;	    /* from the library, not given back yet */
 	_Atomic bool ready; /* the workers may use it while the port runs */
 	_Atomic bool busy;  /* its worker is in a burst */
@@ -80,11 +83,12 @@ struct pv_vio {
 	_Atomic uint32_t faulted; /* the guest's memory is not all there: its file was cut */
 	_Atomic bool stopped;	  /* the guest broke the rules: not used again until it attaches anew */
 	bool packed;
-	uint8_t header_size;  /* of the virtio-net header in the guest's buffers: 10 or 12 */
-	bool mergeable;	      /* VIRTIO_NET_F_MRG_RXBUF was negotiated */
-	uint32_t copy_break;  /* bytes, see buffers.h */
-	uint32_t frame_limit; /* bytes of the longest frame that an mbuf of the pool takes */
-	uint64_t features;    /* negotiated */
+	uint8_t header_size;		   /* of the virtio-net header in the guest's buffers: 10 or 12 */
+	bool mergeable;			   /* VIRTIO_NET_F_MRG_RXBUF was negotiated */
+	uint32_t copy_break;		   /* bytes, see buffers.h; with */
+	struct pv_translation translation; /* the next, taken over by the rings when they are loaded */
+	uint32_t frame_limit;		   /* bytes of the longest frame that an mbuf of the pool takes */
+	uint64_t features;		   /* negotiated */
 	struct rte_mempool *pool;
 	struct pv_port *port;
 	struct pv_memory memory;
@@ -113,8 +117,8 @@ struct pv_vio {
 	struct pv_vio_ring rings[PV_VIO_RINGS];
 };
 
-/* Makes the data path's half of a port. The frames it makes come from `pool`. NULL without memory. */
-struct pv_vio *pv_vio_new(struct pv_port *port, struct rte_mempool *pool, uint32_t copy_break);
+/* Makes the data path's half of a port, with what `env` says. NULL without memory. */
+struct pv_vio *pv_vio_new(struct pv_port *port, const struct pv_port_env *env);
 void pv_vio_free(struct pv_vio *vio);
 
 /*
@@ -123,6 +127,9 @@ void pv_vio_free(struct pv_vio *vio);
  */
 void pv_vio_attach(struct pv_vio *vio, int vid, struct pv_remembered *remembered);
 void pv_vio_detach(struct pv_vio *vio, int vid);
+
+/* Goes over to what `env` says, between pause and resume. */
+void pv_vio_rebind(struct pv_vio *vio, const struct pv_port_env *env);
 
 /* What a port reports of its rings; the caller owns it. */
 json_t *pv_vio_report(const struct pv_vio *vio);

@@ -346,7 +346,6 @@ take_chain(struct receipt *receipt, const struct pv_available *chain, struct rte
 static __rte_always_inline uint16_t
 look(struct receipt *receipt, uint16_t max, const bool packed)
 {
-	const struct pv_memory *memory = &receipt->vio->memory;
 	uint16_t n = pv_virtqueue_peek(&receipt->ring->queue, receipt->chains, max, packed);
 
 	for (uint16_t i = 0; i < n; i++) {
@@ -354,7 +353,7 @@ look(struct receipt *receipt, uint16_t max, const bool packed)
 
 		receipt->at[i] = NULL;
 		if (likely(pv_available_is_plain(chain, false)))
-			receipt->at[i] = pv_memory_at(memory, chain->address, chain->length);
+			receipt->at[i] = pv_virtqueue_at(&receipt->ring->queue, chain->address, chain->length, false);
 		if (likely(receipt->at[i] != NULL)) {
 			rte_prefetch0(receipt->at[i]);
 			rte_prefetch0(receipt->at[i] + RTE_CACHE_LINE_SIZE);

@@ -37,8 +37,6 @@ struct delivery {
 static inline uint16_t
 look(struct delivery *delivery, uint16_t max, const bool packed)
 {
-	const struct pv_memory *memory = &delivery->vio->memory;
-
 	delivery->next = 0;
 	delivery->n = pv_virtqueue_peek(&delivery->ring->queue, delivery->chains, max, packed);
 	for (uint16_t i = 0; i < delivery->n; i++) {
@@ -46,7 +44,7 @@ look(struct delivery *delivery, uint16_t max, const bool packed)
 
 		delivery->at[i] = NULL;
 		if (likely(pv_available_is_plain(chain, true)))
-			delivery->at[i] = pv_memory_at(memory, chain->address, chain->length);
+			delivery->at[i] = pv_virtqueue_at(&delivery->ring->queue, chain->address, chain->length, true);
 		if (likely(delivery->at[i] != NULL)) {
 			__builtin_prefetch(delivery->at[i], 1);
 			__builtin_prefetch(delivery->at[i] + RTE_CACHE_LINE_SIZE, 1);

@@ -167,6 +167,14 @@ count_buffer(struct walk *walk)
 	return walk->buffers > CHAIN_MAX ? -EBADMSG : 0;
 }
 
+static int
+map(struct pv_virtqueue *queue, uint64_t address, uint32_t length, bool write, struct iovec *pieces, unsigned int max)
+{
+	if (queue->translator != NULL)
+		return pv_translator_map(queue->translator, address, length, write, pieces, max, &queue->missing);
+	return pv_memory_map(queue->memory, address, length, write, pieces, max, &queue->missing);
+}
+
 /* Adds one buffer to its direction. */
 static int
 add_buffer(struct walk *walk, uint64_t address, uint32_t length, uint16_t flags)
@@ -181,8 +189,7 @@ add_buffer(struct walk *walk, uint64_t address, uint32_t length, uint16_t flags)
 		return -EBADMSG; /* virtio 1.2, 2.7.4.2: what the device writes comes after what it reads */
 	if (write && length == 0)
 		return -EBADMSG; /* nobody needs it, and a frame could be made to walk all of the ring for no byte */
-	n = pv_memory_map(walk->queue->memory, address, length, write, to->piece + to->n, to->max - to->n,
-			  &walk->queue->missing);
+	n = map(walk->queue, address, length, write, to->piece + to->n, to->max - to->n);
 	if (n == -EAGAIN)
 		return n;
 	if (n == -EFAULT)
@@ -200,7 +207,7 @@ static int
 read_table(struct pv_virtqueue *queue, uint64_t address, void *to, uint32_t length)
 {
 	struct iovec pieces[4];
-	int n = pv_memory_map(queue->memory, address, length, false, pieces, RTE_DIM(pieces), &queue->missing);
+	int n = map(queue, address, length, false, pieces, RTE_DIM(pieces));
 	char *at = to;
 
 	if (n == -EAGAIN)

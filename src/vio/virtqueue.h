@@ -27,6 +27,7 @@
 #include "base/limits.h"
 #include "vio/inflight.h"
 #include "vio/memory.h"
+#include "vio/translation.h"
 
 /* Eight bytes of a ring, whatever type the ring's structure gives them. */
 typedef uint64_t __attribute__((may_alias)) pv_ring_word;
@@ -72,6 +73,7 @@ struct pv_virtqueue {
 		};
 	};
 	const struct pv_memory *memory;
+	struct pv_translator *translator;   /* or NULL: addresses are looked up in the regions */
 	struct pv_inflight_split *inflight; /* region of a tracked split ring, or NULL */
 	struct pv_inflight_packed *journal; /* the same of a packed one */
 	uint16_t *resubmit;		    /* chains that a backend before us had taken, oldest first, or NULL */
@@ -151,6 +153,15 @@ pv_available_is_plain(const struct pv_available *chain, bool writable)
 {
 	return (chain->flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT | VRING_DESC_F_WRITE)) ==
 	       (writable ? VRING_DESC_F_WRITE : 0);
+}
+
+/* Where a buffer of a chain is when it is in one piece, else NULL. */
+static inline void *
+pv_virtqueue_at(const struct pv_virtqueue *queue, uint64_t address, uint64_t length, bool write)
+{
+	if (likely(queue->translator == NULL))
+		return pv_memory_at(queue->memory, address, length);
+	return pv_translator_at(queue->translator, address, length, write);
 }
 
 /* --- split ------------------------------------------------------------------------------------------------------- */

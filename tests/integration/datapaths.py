@@ -19,6 +19,9 @@ SUITE_S = 540  # the suite has deadlines of its own; this one is for a suite tha
 # Names of data paths that are more than an option of the port: the option, and settings of the configuration.
 CONFIGURATIONS = {
     "vio-shared": ("vio", {"stages": ["shared-buffer-rings"]}),
+    "vio-uml": ("vio", {"baseline": "uml"}),
+    "vio-eul": ("vio", {"baseline": "uml", "stages": [
+        "signal-free-sync", "batched-syscalls", {"translation-cache": {"entries": 64}}, "shared-buffer-rings"]}),
 }
 
 
