@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -26,18 +27,21 @@ struct pv_relay {
 	bool runs;
 	pthread_t thread;
 	pv_relay_wake *wake;
+	size_t n_slots;
 	struct slot slots[]; /* SLOTS of each port */
 };
 
 struct pv_relay *
 pv_relay_new(uint16_t ports, pv_relay_wake *wake)
 {
-	struct pv_relay *relay = calloc(1, sizeof(*relay) + (size_t)ports * SLOTS * sizeof(relay->slots[0]));
+	size_t n_slots = (size_t)ports * SLOTS;
+	struct pv_relay *relay = calloc(1, sizeof(*relay) + n_slots * sizeof(relay->slots[0]));
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
 
 	if (relay == NULL)
 		return NULL;
 	relay->wake = wake;
+	relay->n_slots = n_slots;
 	relay->epoll = epoll_create1(EPOLL_CLOEXEC);
 	relay->end = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (relay->epoll >= 0 && relay->end >= 0 && epoll_ctl(relay->epoll, EPOLL_CTL_ADD, relay->end, &event) == 0)
@@ -46,12 +50,25 @@ pv_relay_new(uint16_t ports, pv_relay_wake *wake)
 	return NULL;
 }
 
+/* The frontend has the descriptor, too, so closing ours would not take it out of the set. */
+static void
+forget(const struct pv_relay *relay, struct slot *slot)
+{
+	if (slot->fd == 0)
+		return;
+	epoll_ctl(relay->epoll, EPOLL_CTL_DEL, slot->fd - 1, NULL);
+	close(slot->fd - 1);
+	slot->fd = 0;
+}
+
 void
 pv_relay_free(struct pv_relay *relay)
 {
 	if (relay == NULL)
 		return;
 	pv_relay_stop(relay);
+	for (size_t i = 0; i < relay->n_slots; i++)
+		forget(relay, &relay->slots[i]);
 	if (relay->end >= 0)
 		close(relay->end);
 	if (relay->epoll >= 0)
@@ -122,15 +139,23 @@ pv_relay_stop(struct pv_relay *relay)
 		relay->runs = false;
 }
 
-/* The frontend has the descriptor, too, so closing ours would not take it out of the set. */
-static void
-forget(const struct pv_relay *relay, struct slot *slot)
+/*
+ * Whether it can be waited for without harm. The kernel asks what is behind a descriptor: a file of a file system that
+ * the frontend serves would let everybody wait, and a set of descriptors would cost as much as it likes.
+ */
+static bool
+is_harmless(int fd)
 {
-	if (slot->fd == 0)
-		return;
-	epoll_ctl(relay->epoll, EPOLL_CTL_DEL, slot->fd - 1, NULL);
-	close(slot->fd - 1);
-	slot->fd = 0;
+	static const char *const kinds[] = { "anon_inode:[eventfd]", "pipe:[" };
+	char itself[64], kind[32] = "";
+
+	snprintf(itself, sizeof(itself), "/proc/self/fd/%d", fd);
+	if (readlink(itself, kind, sizeof(kind) - 1) < 0)
+		return false;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (strncmp(kind, kinds[i], strlen(kinds[i])) == 0)
+			return true;
+	return false;
 }
 
 bool
@@ -143,7 +168,7 @@ pv_relay_watch(struct pv_relay *relay, struct pv_port *port, uint16_t number, in
 	forget(relay, slot);
 	if (fd < 0)
 		return true;
-	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	copy = is_harmless(fd) ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
 	if (copy < 0)
 		return false;
 	slot->port = port;

@@ -28,8 +28,8 @@ int pv_relay_start(struct pv_relay *relay);
 void pv_relay_stop(struct pv_relay *relay);
 
 /*
- * Has the descriptor of a port's slot watched instead of the one before, or none (-1). It is copied. False when it
- * cannot be waited for (a plain file): then nobody tells of the slot. Calls for one slot are not at the same time.
+ * Has the descriptor of a port's slot watched instead of the one before, or none (-1). It is copied. False when it is
+ * neither an eventfd nor a pipe: then nobody tells of the slot. Calls for one slot are not at the same time.
  */
 bool pv_relay_watch(struct pv_relay *relay, struct pv_port *port, uint16_t slot, int fd);
 
