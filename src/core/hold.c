@@ -76,11 +76,21 @@ wait_until_all_stopped(struct pv_datapath *datapath)
 		pthread_cond_wait(&hold->changed, &hold->lock);
 }
 
+/* Whoever takes a port away meanwhile waits for the end of it, as for that of a round. */
+static void
+settle(struct pv_worker *worker)
+{
+	struct rte_rcu_qsbr *qsbr = worker->datapath->qsbr;
+
+	rte_rcu_qsbr_thread_online(qsbr, worker->id);
+	pv_worker_settle(worker);
+	rte_rcu_qsbr_thread_offline(qsbr, worker->id);
+}
+
 void
 pv_hold_here(struct pv_worker *worker)
 {
 	struct pv_hold *hold = &worker->datapath->hold;
-
 	uint32_t this_time;
 
 	pthread_mutex_lock(&hold->lock);
@@ -88,7 +98,7 @@ pv_hold_here(struct pv_worker *worker)
 	if (hold->wanted) {
 		wait_until_all_stopped(worker->datapath);
 		pthread_mutex_unlock(&hold->lock);
-		pv_worker_settle(worker);
+		settle(worker);
 		pthread_mutex_lock(&hold->lock);
 		hold->settled++;
 		pthread_cond_broadcast(&hold->changed);

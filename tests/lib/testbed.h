@@ -10,6 +10,8 @@
 
 struct testbed;
 
+#define TESTBED_THREADS 2 /* lcores that workers can be started on (pv_datapath_start) */
+
 /* Starts EAL without hugepages and PCI; once per program. */
 void testbed_start_eal(void);
 
@@ -21,6 +23,8 @@ struct testbed_setup {
 	const struct pv_stage *stages[8]; /* packet stages, in order; options NULL */
 	const char *macs[8];		  /* static address of port i */
 	uint32_t mtu;			  /* 0 means 1500 */
+	/* NULL: ports that the test fills and empties. Those of another type are its own matter, and it starts them. */
+	const struct pv_port_type *type;
 };
 struct testbed *testbed_new(const struct testbed_setup *setup);
 /* Fails the test when the pool is not whole again: a packet was leaked, or freed twice. */
