@@ -752,7 +752,7 @@ pv_vio_serve_control(struct pv_vio *vio)
 	pv_vio_leave(ring);
 }
 
-/* Turns kicks of a ring on or off; whether there is something in it. */
+/* Turns kicks of a ring on or off; whether there is something in it, or chains of it are out: nobody tells of those. */
 static bool
 listen_to_ring(const struct pv_vio *vio, struct pv_vio_ring *ring, bool wanted)
 {
@@ -761,7 +761,7 @@ listen_to_ring(const struct pv_vio *vio, struct pv_vio_ring *ring, bool wanted)
 	if (!pv_vio_enter(vio, ring))
 		return false; /* when it can be used again its port is woken */
 	pv_virtqueue_set_kicks(&ring->queue, wanted);
-	work = wanted && pv_virtqueue_has_work(&ring->queue);
+	work = wanted && (pv_virtqueue_has_work(&ring->queue) || ring->loan_head != ring->loan_tail);
 	pv_vio_leave(ring);
 	return work;
 }

@@ -479,6 +479,26 @@ settling_gives_back_what_is_late_and_calls_the_guest(void **state)
 	}
 }
 
+/* Another worker may be the one that is done with the packet, and a guest without room does not kick. */
+static void
+a_ring_is_looked_at_until_its_chains_are_given_back(void **state)
+{
+	for (int packed = 0; packed < 2; packed++) {
+		struct guest it = sharing_guest(packed, 16, 0);
+		struct rte_mbuf *packets[32];
+		uint16_t id = offer_frame(&it, 0, 1000, 1);
+
+		assert_int_equal(receive(&it, packets, 32), 1);
+		assert_true(pv_vio_listen(&it.bench->vio, 0, true));
+		rte_pktmbuf_free(packets[0]);
+		assert_true(pv_vio_listen(&it.bench->vio, 0, true));
+		assert_int_equal(receive(&it, packets, 32), 0);
+		assert_given_back(&it, id);
+		assert_false(pv_vio_listen(&it.bench->vio, 0, true));
+		end(&it);
+	}
+}
+
 static void
 a_guest_keeps_half_of_its_ring(void **state)
 {
@@ -1439,6 +1459,7 @@ main(void)
 		cmocka_unit_test(a_shared_packet_may_be_freed_on_any_thread),
 		cmocka_unit_test(a_shared_chain_is_given_back_after_the_last_packet_that_refers_to_it),
 		cmocka_unit_test(settling_gives_back_what_is_late_and_calls_the_guest),
+		cmocka_unit_test(a_ring_is_looked_at_until_its_chains_are_given_back),
 		cmocka_unit_test(a_guest_keeps_half_of_its_ring),
 		cmocka_unit_test(loans_work_in_the_smallest_rings),
 		cmocka_unit_test(without_packets_chains_wait_and_none_is_lost),
