@@ -146,6 +146,15 @@ describe_port(struct testbed *testbed, const struct testbed_setup *setup, uint16
 }
 
 static void
+describe_stage(struct pv_config_stage *listed, const struct pv_stage *stage)
+{
+	listed->stage = stage;
+	listed->options = calloc(1, stage->options_size + 1);
+	assert_non_null(listed->options);
+	pv_options_init(stage->options, listed->options);
+}
+
+static void
 describe(struct testbed *testbed, const struct testbed_setup *setup)
 {
 	struct pv_config *config = &testbed->config;
@@ -160,7 +169,18 @@ describe(struct testbed *testbed, const struct testbed_setup *setup)
 	for (uint16_t i = 0; i < setup->ports; i++)
 		describe_port(testbed, setup, i);
 	for (size_t i = 0; i < RTE_DIM(setup->stages) && setup->stages[i] != NULL; i++)
-		testbed->stages[config->n_stages++].stage = setup->stages[i];
+		describe_stage(&testbed->stages[config->n_stages++], setup->stages[i]);
+}
+
+static void
+free_all(struct testbed *testbed)
+{
+	for (size_t i = 0; i < testbed->config.n_stages; i++) {
+		pv_options_clear(testbed->stages[i].stage->options, testbed->stages[i].options);
+		free(testbed->stages[i].options);
+	}
+	pv_options_clear(pv_config_options, &testbed->config.settings);
+	free(testbed);
 }
 
 struct testbed *
@@ -175,8 +195,7 @@ testbed_new(const struct testbed_setup *setup)
 	describe(testbed, setup);
 	testbed->datapath = pv_datapath_new(&testbed->config);
 	if (testbed->datapath == NULL) {
-		pv_options_clear(pv_config_options, &testbed->config.settings);
-		free(testbed);
+		free_all(testbed);
 		return NULL;
 	}
 	for (uint16_t i = 0; testbed->fakes && i < testbed->datapath->n_ports; i++)
@@ -207,8 +226,7 @@ testbed_free(struct testbed *testbed)
 	}
 	outside = rte_mempool_in_use_count(pool);
 	pv_datapath_free(testbed->datapath);
-	pv_options_clear(pv_config_options, &testbed->config.settings);
-	free(testbed);
+	free_all(testbed);
 	assert_int_equal(outside, 0);
 }
 

@@ -20,7 +20,7 @@ struct testbed_setup {
 	uint16_t workers;		  /* 0 means 1 */
 	uint16_t queues;		  /* per port; 0 means 1 */
 	uint32_t wires;			  /* bit i: port i is a wire, not a guest */
-	const struct pv_stage *stages[8]; /* packet stages, in order; options NULL */
+	const struct pv_stage *stages[8]; /* in order, with their defaults */
 	const char *macs[8];		  /* static address of port i */
 	uint32_t mtu;			  /* 0 means 1500 */
 	/* NULL: ports that the test fills and empties. Those of another type are its own matter, and it starts them. */
