@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "base/diag.h"
 #include "client.h"
 #include "commands.h"
@@ -142,6 +144,17 @@ find_command(const char *word)
 	return NULL;
 }
 
+/* Whether the daemon can be asked about it. */
+static bool
+is_utf8(const char *word)
+{
+	json_t *text = json_string(word);
+	bool is_text = text != NULL;
+
+	json_decref(text);
+	return is_text;
+}
+
 /* Takes the words that are no options: 0 with the command, or EXIT_USAGE. */
 static int
 read_words(int n_words, char **words, const struct command **command, struct request *request)
@@ -150,6 +163,9 @@ read_words(int n_words, char **words, const struct command **command, struct req
 
 	if (n_words == 0)
 		return usage_error("a command is missing");
+	for (int i = 0; i < n_words; i++)
+		if (!is_utf8(words[i]))
+			return usage_error("argument %d is no UTF-8", i + 1);
 	*command = find_command(words[0]);
 	if (*command == NULL)
 		return unknown_command(words[0]);

@@ -49,6 +49,11 @@ FDB = {
 }
 CONFIG = {"config": {"name": "pktvirt", "workers": [0]},
           "bindings": [{"primitive": "host-io", "implementation": "plain", "why": "plain"}]}
+CHANGE = {
+    "held_us": 1234, "stages": ["batched-syscalls", {"shared-buffer-rings": {"copy-break": 256}}],
+    "primitives": [{"primitive": "host-io", "implementation": "per-burst", "why": "stage batched-syscalls"},
+                   {"primitive": "buffer-passing", "implementation": "shared", "why": "stage shared-buffer-rings"}],
+}
 DOCTOR = {
     "port": "vm0", "state": "up", "summary": ["a guest is attached, with 1 of 2 queue pairs in use"],
     "features": [
@@ -97,11 +102,20 @@ class FakeDaemon:
             return {"ok": True, "result": self.grown(results[request["what"]])}
         if request["command"] == "version":
             return {"ok": True, "result": {"pktvirt": "0.1.0", "dpdk": "DPDK 22.11.11"}}
+        if request["command"] == "stage":
+            return self.change(request["name"])
         if request["port"] != "vm0":
             return {"ok": False, "error": 'no port "%s"; did you mean "vm0"?' % request["port"]}
         if request["command"] == "doctor":
             return {"ok": True, "result": DOCTOR}
         return {"ok": True, "result": {"port": "vm0", "for": request["for"], "text": "the lines\n"}}
+
+    def change(self, name):
+        if name == "batched-syscall":
+            return {"ok": False, "error": 'unknown stage "batched-syscall"; did you mean "batched-syscalls"?'}
+        if name == "last":
+            return {"ok": True, "result": {"held_us": 0, "stages": [], "primitives": []}}
+        return {"ok": True, "result": CHANGE}
 
     def grown(self, result):
         result = json.loads(json.dumps(result))
@@ -227,6 +241,42 @@ PACKED     virtio  not offered            uml
     def test_version(self):
         self.assert_prints(["version"], "pktvirt 0.1.0, DPDK 22.11.11\n")
 
+    def test_stage_set(self):
+        self.assert_prints(["stage", "set", "batched-syscalls", "on"], """\
+stages: batched-syscalls, shared-buffer-rings; packets waited for 1234 us
+
+primitive       bound      why
+host-io         per-burst  stage batched-syscalls
+buffer-passing  shared     stage shared-buffer-rings
+""")
+
+    def test_stage_set_of_the_last_one(self):
+        self.assert_prints(["stage", "set", "last", "off"], "stages: none; packets waited for 0 us\n")
+
+    def test_stage_set_asks_for_what_is_given(self):
+        wanted = {
+            ("on",): True,
+            ("off",): False,
+            ("copy-break=300",): {"copy-break": 300},
+            ("a=-1", "b=0", "c=1.5", "d=1e3"): {"a": -1, "b": 0, "c": 1.5, "d": 1000.0},
+            ("a=true", "b=false"): {"a": True, "b": False},
+            ("mode=poll",): {"mode": "poll"},
+            ("a=", "b=on", "c=off", "d=null"): {"a": "", "b": "on", "c": "off", "d": "null"},
+            ("a=b=c", "d==", "e= 1 x"): {"a": "b=c", "d": "=", "e": " 1 x"},
+            ('a="5"', 'b={"c":1}', "d=[1]", "e=12abc", "f=0x10", "g=NaN"):
+                {"a": '"5"', "b": '{"c":1}', "d": "[1]", "e": "12abc", "f": "0x10", "g": "NaN"},
+            ("a=1", "a=2"): {"a": 2},
+            ("größe=grün",): {"größe": "grün"},
+        }
+        for words, value in wanted.items():
+            with self.subTest(words=words):
+                self.daemon.requests.clear()
+                result = run("stage", "set", "batched-syscalls", *words, socket_path=self.path)
+                self.assertEqual((result.stderr, result.returncode), ("", 0))
+                self.assertEqual(self.daemon.requests, [{"command": "stage", "name": "batched-syscalls", "set": value}])
+                for name, one in (value if isinstance(value, dict) else {}).items():
+                    self.assertIs(type(self.daemon.requests[0]["set"][name]), type(one))
+
     def test_top_once_compares_two_samples(self):
         self.assert_prints(["top", "--once", "--interval", "0.1"], """\
 worker  cpu   busy  packets/s  packets/call  cycles/packet
@@ -244,6 +294,7 @@ wire0  down          0         0          0          0        0
         expected = {("show", "stages"): STAGES, ("show", "workers"): WORKERS, ("show", "fdb"): FDB,
                     ("show", "config"): CONFIG, ("doctor", "vm0"): DOCTOR,
                     ("attach", "vm0", "--for", "uml"): {"port": "vm0", "for": "uml", "text": "the lines\n"},
+                    ("stage", "set", "batched-syscalls", "on"): CHANGE,
                     ("version",): {"pktvirt": "0.1.0", "dpdk": "DPDK 22.11.11"}}
         for arguments, value in expected.items():
             with self.subTest(arguments=arguments):
@@ -294,6 +345,10 @@ class Failures(Base):
     def test_the_daemons_error_is_shown(self):
         self.assert_fails(["doctor", "vm1"], 'no port "vm1"; did you mean "vm0"?')
 
+    def test_a_stage_that_the_daemon_refuses(self):
+        self.assert_fails(["stage", "set", "batched-syscall", "on"],
+                          'unknown stage "batched-syscall"; did you mean "batched-syscalls"?')
+
     def test_a_daemon_that_hangs_up(self):
         self.assert_fails(["doctor", "hang-up"], "the daemon closed the connection")
 
@@ -322,6 +377,21 @@ class Usage(unittest.TestCase):
         ("attach", "vm0"): "attach needs --for qemu|libvirt|uml|virtio-user",
         ("attach", "vm0", "--for", "qemo"): 'unknown kind of guest "qemo"; did you mean "qemu"?',
         ("doctor",): "doctor needs a port",
+        ("stage",): "stage needs a verb: set NAME on|off|KEY=VALUE...",
+        ("stage", "st"): 'unknown verb of stage "st"; did you mean "set"?',
+        ("stage", "frobnicate", "a"): 'unknown verb of stage "frobnicate": expected one of: set',
+        ("stage", "set"): "stage set needs the name of a stage, and on, off or KEY=VALUE...",
+        ("stage", "set", "a"): "stage set needs the name of a stage, and on, off or KEY=VALUE...",
+        ("stage", "set", "a", "ON"): 'stage set: "ON": expected on, off or KEY=VALUE',
+        ("stage", "set", "a", ""): 'stage set: "": expected on, off or KEY=VALUE',
+        ("stage", "set", "a", "=1"): 'stage set: "=1": expected on, off or KEY=VALUE',
+        ("stage", "set", "a", "on", "off"): 'stage set: unexpected argument "off"',
+        ("stage", "set", "a", "off", "b=1"): 'stage set: unexpected argument "b=1"',
+        ("stage", "set", "a", "b=1", "on"): 'stage set: "on": expected on, off or KEY=VALUE',
+        ("stage", "set", "a", "b=1", "--for", "qemu"): "--for belongs to attach, not to stage",
+        ("stage", "set", "a", "b=\udcff"): "argument 4 is no UTF-8",
+        ("stage", "set", "a", "\udcff=1"): "argument 4 is no UTF-8",
+        ("doctor", "\udcff"): "argument 2 is no UTF-8",
         ("version", "--sokcet", "x"): 'unknown option "--sokcet"; did you mean "--socket"?',
         ("version", "--frobnicate"): 'unknown option "--frobnicate"',
         ("version", "-x"): 'unknown option "-x"',
