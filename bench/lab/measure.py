@@ -232,13 +232,19 @@ class Counters:
 
 def waited_ns(pid):
     """How long the workers' threads could not run because their CPU was taken; None if the kernel does not tell."""
-    waited = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        try:
+    waited = waited_by_worker(pid)
+    return None if waited is None else sum(waited)
+
+
+def waited_by_worker(pid):
+    """The same for each worker."""
+    waited = []
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
             if (task / "comm").read_text().startswith("rte-worker"):
-                waited += int((task / "schedstat").read_text().split()[1])
-        except OSError:
-            return None
+                waited.append(int((task / "schedstat").read_text().split()[1]))
+    except OSError:
+        return None
     return waited
 
 

@@ -3,10 +3,43 @@
 
 import math
 import statistics
+from dataclasses import dataclass
 
 from .table import significant
 
 CONFIDENCE = 0.95
+ENOUGH = 6  # values, from which on there is an interval with CONFIDENCE
+BETTER, WORSE, SAME, TOO_FEW = "better", "worse", "no difference shown", "too few runs"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A median and the interval that holds it with CONFIDENCE; if not `certain`, from the smallest to the largest."""
+
+    median: float
+    low: float
+    high: float
+    certain: bool
+    count: int
+
+
+def estimate(values):
+    """The Estimate from some values; None if there are none."""
+    return Estimate(statistics.median(values), *interval(values), len(values)) if values else None
+
+
+def verdict(ratio, better):
+    """What the Estimate of a ratio says where "lower" or "higher" is better: one of the four above."""
+    if not ratio.certain:
+        return TOO_FEW
+    if ratio.low <= 1 <= ratio.high:
+        return SAME
+    return BETTER if (ratio.median < 1) == (better == "lower") else WORSE
+
+
+def geometric_mean(values):
+    """The mean for ratios, all above 0."""
+    return math.exp(statistics.fmean(map(math.log, values)))
 
 
 def interval(values):
@@ -27,8 +60,12 @@ def interval(values):
 
 def summary(values, factor=1):
     """The median with its interval: "1.05 [0.98, 1.20]"; marked where the interval is not a 95 % one."""
-    if not values:
+    return estimate_text(estimate(values), factor)
+
+
+def estimate_text(known, factor=1):
+    """The same of an Estimate; None: "-"."""
+    if known is None:
         return "-"
-    low, high, certain = interval(values)
-    median, low, high = (significant(factor * value) for value in (statistics.median(values), low, high))
-    return f"{median} [{low}, {high}]{' ' if certain else '*'}"
+    median, low, high = (significant(factor * value) for value in (known.median, known.low, known.high))
+    return f"{median} [{low}, {high}]{' ' if known.certain else '*'}"

@@ -3,6 +3,7 @@
 
 import shutil
 import textwrap
+import time
 
 GAP = "  "
 WIDTH = 80
@@ -20,6 +21,20 @@ def scaled(value, unit=""):
         if abs(value) >= 0.9995 * factor:
             return f"{significant(value / factor)} {prefix}{unit}".rstrip()
     return f"{significant(value)} {unit}".rstrip()
+
+
+def unit_scale(largest, unit):
+    """A factor, and the unit of what is multiplied by it, in which the largest of some numbers is easily read.
+
+    Seconds become ms, us or ns, and what is counted per second gets a decimal prefix; other units stay.
+    """
+    if unit == "s":
+        scales = ((1, "s"), (1e3, "ms"), (1e6, "µs"), (1e9, "ns"))
+        return next((scale for scale in scales if abs(largest) * scale[0] >= 0.9995), scales[0])
+    if unit.endswith("/s"):
+        scales = ((1e-9, "G"), (1e-6, "M"), (1e-3, "k"))
+        return next(((scale, prefix + unit) for scale, prefix in scales if abs(largest) * scale >= 0.9995), (1, unit))
+    return 1, unit
 
 
 def percent(value):
@@ -89,3 +104,21 @@ class Progress:
     def _write(self, text):
         self._stream.write(text)
         self._stream.flush()
+
+
+class Clock:
+    """How much is left, from estimates in seconds that are corrected by how long things take."""
+
+    def __init__(self, total):
+        self._total = total
+        self._done = 0
+        self._start = time.monotonic()
+
+    def done(self, estimate):
+        """Something is done that was estimated so."""
+        self._done += estimate
+
+    def left(self):
+        """Such as "3 min 5 s left"."""
+        factor = (time.monotonic() - self._start) / self._done if self._done > 10 else 1
+        return f"{time_text(max(0, factor * (self._total - self._done)))} left"
