@@ -19,7 +19,7 @@ WIDTH = 760
 FONT = 13
 LETTER = 0.56 * FONT  # about; the width of a letter
 LINE = 17  # height of a line of text
-LOG_FROM = 30  # times that the greatest median is the least, from which on an axis is logarithmic
+LOG_FROM = 15  # times that the greatest median is the least, from which on an axis is logarithmic
 
 
 @dataclass
@@ -89,17 +89,17 @@ def log_steps(low, high):
 def ticks(axis):
     """The values at which an axis of values has ticks."""
     if axis.log:
-        return thinned(log_steps(axis.low, axis.high), axis, 24)
+        return thinned(log_steps(axis.low, axis.high), axis, lambda *_: 24)
     step = nice_step((axis.high - axis.low) / 6)
     first = math.ceil(axis.low / step - 0.001)
     return [index * step for index in range(first, math.floor(axis.high / step + 0.001) + 1)]
 
 
 def thinned(values, axis, room):
-    """Those of the values that are so many pixels apart, and the last one."""
+    """The last of the values, and those that are so far apart as room(value, next value) pixels."""
     kept = []
     for value in reversed(values):
-        if not kept or abs(axis(value) - axis(kept[-1])) >= room:
+        if not kept or abs(axis(value) - axis(kept[-1])) >= room(value, kept[-1]):
             kept.append(value)
     return kept[::-1]
 
@@ -229,8 +229,7 @@ def grid_row(y, left, right, text):
 def x_ticks(xs, axis, bottom):
     """The ticks below; not all have their number if there is not the room."""
     parts = [line(axis(x), bottom, axis(x), bottom + 5, stroke="#666") for x in xs]
-    room = LETTER * max(len(size_text(x)) for x in xs) + 6
-    named = thinned(xs, axis, room)
+    named = thinned(xs, axis, lambda x, other: LETTER * (len(size_text(x)) + len(size_text(other))) / 2 + 3)
     return parts + [label(axis(x), bottom + 20, size_text(x), "middle", fill="#444") for x in named]
 
 
@@ -284,7 +283,7 @@ def dot_plot(title, value_label, all_series):
     bottom = top + row * len(all_series)
     axis = value_axis([value for series in all_series for value in series.values()], left + 8, right - 8)
     parts = [label(4, 16, value_label + log_note(axis), font_weight="bold")]
-    for tick in thinned(ticks(axis), axis, LETTER * 7):
+    for tick in thinned(ticks(axis), axis, lambda *_: LETTER * 7):
         parts.append(line(axis(tick), top - 6, axis(tick), bottom, stroke="#ddd"))
         parts.append(label(axis(tick), bottom + 16, tick_text(tick), "middle", fill="#444"))
     for index, series in enumerate(all_series):

@@ -20,10 +20,11 @@ h3 { font-size: 1em; margin: 1.5em 0 0; }
 .result p { margin: .4em 0; } .small { color: #555; font-size: .88em; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .88em; margin: 1em 0; font-variant-numeric: tabular-nums; }
-th, td { padding: .25em .7em; text-align: right; border-bottom: 1px solid #e2e2e2; vertical-align: baseline; }
+th, td { padding: .25em .6em; text-align: right; border-bottom: 1px solid #e2e2e2; vertical-align: baseline; }
 th:first-child, td:first-child { text-align: left; } thead th { border-bottom: 2px solid #888; }
 td { white-space: nowrap; } td small { color: #555; } td.group { padding-top: .8em; font-weight: bold; }
-td.x { padding-left: 1.8em; } .better { color: #00563f; font-weight: bold; } .worse { color: #a33c00; font-weight: bold; }
+td.x { padding-left: 1.8em; } td.small, td.better, td.worse { white-space: normal; min-width: 8em; }
+.better { color: #00563f; font-weight: bold; } .worse { color: #a33c00; font-weight: bold; }
 figure { margin: 1em 0 2em; break-inside: avoid; } svg { width: 100%; max-width: 760px; height: auto; }
 @media print { body { margin: 0; max-width: none; font-size: 11pt; } h2 { break-after: avoid; } tr { break-inside: avoid; } }
 """
@@ -112,21 +113,22 @@ def workload_part(results, workload):
         return
     yield text("h2", workload)
     yield text("p", results.workloads[workload]["summary"] + ".")
-    yield tag("div", table(results, metrics), class_="wide")
+    yield table(results, metrics, report.heads(results), main_numbers)
+    test, _, others = report.compared(results)
+    if test and others:
+        yield table(results, metrics, [f"{test} to {name}" for name in others], other_numbers)
     for cells in metrics:
         yield from plots(results, cells)
 
 
-def table(results, metrics):
-    """The table of a workload: medians, ratios, verdicts."""
-    test, _, others = report.compared(results)
-    names = report.heads(results) + [f"{test} to {name}" for name in others if test]
+def table(results, metrics, names, numbers):
+    """A table of a workload: a row for each metric and x, with the cells that numbers(results, cells, x) gives."""
     head = tag("thead", tag("tr", "".join(text("th", name) for name in ["", *names])))
-    rows = [row for cells in metrics for row in metric_rows(results, cells, len(names))]
-    return tag("table", head + "\n" + tag("tbody", "\n".join(rows)))
+    rows = [row for cells in metrics for row in metric_rows(results, cells, len(names), numbers)]
+    return tag("div", tag("table", head + "\n" + tag("tbody", "\n".join(rows))), class_="wide")
 
 
-def metric_rows(results, cells, width):
+def metric_rows(results, cells, width, numbers):
     """The rows of a metric: one, or a title and one for each x."""
     if cells.xs != [None]:
         yield tag("tr", text("td", cells.title, class_="group", colspan=str(width + 1)))
@@ -135,19 +137,22 @@ def metric_rows(results, cells, width):
         yield tag("tr", first + "".join(numbers(results, cells, x)))
 
 
-def numbers(results, cells, x):
-    """The cells of a row."""
-    test, base, others = report.compared(results)
+def main_numbers(results, cells, x):
+    """The medians, the ratio of TEST to BASE, and the verdict."""
+    test, base, _ = report.compared(results)
     for name in report.order(results):
         yield number(estimate_text(cells.estimate(name, x), cells.factor))
     if test:
         ratio = cells.ratio(test, base, x)
         word = verdict(ratio, cells.facts["better"]) if ratio else ""
-        shown = {BETTER: "better", WORSE: "worse"}.get(word, "small")
         yield number(estimate_text(ratio))
+        shown = {BETTER: "better", WORSE: "worse"}.get(word, "small")
         yield text("td", report.verdict_text(ratio, cells.facts["better"]), class_=shown)
-        for name in others:
-            yield number(estimate_text(cells.ratio(test, name, x)))
+
+
+def other_numbers(_results, cells, x):
+    """The ratios of TEST to the others."""
+    return map(number, cells.others_row(x))
 
 
 def number(written):
