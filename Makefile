@@ -33,9 +33,10 @@ bench: all
 	@scripts/deps bench
 	@bench/switch $(BENCH)
 
-# What the techniques of the enhanced UML are worth, measured on the same guests: interleaved runs, medians, ratios.
+# What the techniques of the enhanced UML are worth, measured on the same guests: interleaved runs, medians, ratios, and
+# a report with plots. AB="--workload tcp-rr --with native" and the like.
 bench-uml: all
-	@bench/compare uml.json eul.json --guest $(GUEST)
+	@bench/ab uml.json eul.json --guest $(GUEST) --report $(BUILD)/ab $(AB)
 
 lint: deps
 	@scripts/lint

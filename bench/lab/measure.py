@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What bench/demo and bench/compare share: two guests on a switch, and the tests that are run between them.
+"""What bench/demo measures: two guests on a switch, and the tests that are run between them.
 
     setup = plan("eul.json", "uml")
     with Bench(setup, progress) as bench:
@@ -319,12 +319,6 @@ def run_test(bench, test, seconds):
     return outcome
 
 
-def estimate_s(setup, seconds):
-    """About how long it takes to start the setup and run all tests."""
-    timed = sum(test.protocol != "ping" for test in TESTS)
-    return BOOT_ESTIMATE_S[setup.kind] + PINGS * PING_INTERVAL_S + timed * (seconds + 0.5)
-
-
 def add_switch_metrics(outcome, before, after, lasted_s):
     """What the counters say about a test in which traffic flowed for `lasted_s` seconds."""
     packets = after.packets - before.packets
@@ -484,13 +478,13 @@ def commit():
     return subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False).stdout.strip() or None
 
 
-def headline(setups, given):
+def headline(setup, given):
     """One sentence on the guests and the switch, for the top of a table."""
-    setup, versions = setups[0], given["versions"]
+    versions = given["versions"]
     emulator = f"QEMU {versions['qemu']}, " if "qemu" in versions else ""
     guests = f"{setup.kind} guests ({emulator}{given['guests']['accelerator']}, Linux {versions['guest_kernel']})"
     switch = f"pktvirt {versions['pktvirt']} on {cpu_text(setup.worker_cpus)}"
-    bound = "; ".join(f"{one.name} binds {binding_text(one.bindings)}" for one in setups)
+    bound = f"{setup.name} binds {binding_text(setup.bindings)}"
     return f"{guests} on {cpu_text(setup.guest_cpus)}, {switch}; {bound}"
 
 

@@ -19,6 +19,7 @@ WIDTH = 760
 FONT = 13
 LETTER = 0.56 * FONT  # about; the width of a letter
 LINE = 17  # height of a line of text
+ASIDE = 7  # pixels from a system to the next at the same x
 LOG_FROM = 15  # times that the greatest median is the least, from which on an axis is logarithmic
 
 
@@ -202,7 +203,7 @@ def line_plot(title, x_label, y_label, all_series):
     parts += x_ticks(xs, x_axis, bottom)
     parts.append(label((left + right) / 2, bottom + 40, x_label + log_note(x_axis), "middle"))
     for index, series in enumerate(all_series):
-        parts += draw_line(series, x_axis, y_axis, shift=4 * (index - (len(all_series) - 1) / 2))
+        parts += draw_line(series, x_axis, y_axis, shift=ASIDE * (index - (len(all_series) - 1) / 2))
     parts += name_lines(all_series, x_axis, y_axis, right, (top, bottom))
     return svg(title, bottom + 50, parts)
 
@@ -237,7 +238,7 @@ def draw_line(series, x_axis, y_axis, shift):
     """The line of a system, its intervals and single values; a little aside, so that others are not hidden."""
     places = [(x_axis(x) + shift, *series.points[x]) for x in sorted(series.points)]
     path = " ".join(f"{x:.1f},{y_axis(known.median):.1f}" for x, known, _ in places)
-    dots = [faint(series, x, y_axis(value)) for x, _, raw in places for value in raw]
+    dots = [faint(series, x + ASIDE / 2, y_axis(value)) for x, _, raw in places for value in raw]
     bars = [line(x, y_axis(k.low), x, y_axis(k.high), stroke=series.colour, stroke_width=2) for x, k, _ in places]
     stroke = {"stroke": series.colour, "stroke_width": 2, "stroke_opacity": 0.8}
     curve = element("polyline", points=path, fill="none", **stroke)

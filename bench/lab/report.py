@@ -139,17 +139,23 @@ def machine_text(results):
     facts = results.facts
     machine = facts["machine"]
     memory = f"{machine['memory_mb'] / 1024:.1f} GiB of memory"
-    versions = ", ".join(f"{name} {version}" for name, version in facts.get("versions", {}).items() if version)
-    return (
-        f"{machine['cpu']}, {machine['cpus']} CPUs, {memory}, Linux {facts['kernel']}; {versions}; "
-        f"commit {facts['commit']}, {facts['date'][:16].replace('T', ' ')}"
-    )
+    versions = {}
+    for system in results.systems.values():
+        versions.update(system.get("versions", {}))
+    parts = [
+        f"{machine['cpu']}, {machine['cpus']} CPUs, {memory}, Linux {facts['kernel']}",
+        *([", ".join(f"{name} {version}" for name, version in versions.items())] if versions else []),
+        f"commit {facts['commit']}, {facts['date'][:16].replace('T', ' ')}",
+    ]
+    return "; ".join(parts)
 
 
 def method_text(results):
     """How it was measured."""
     runs = len({sample.run for sample in results.samples})
     text = f"{runs} of {results.facts['runs']} runs, in each of which the systems took turns. {results.facts['mode']}"
+    if "place" in results.facts:
+        text += f" Traffic is between {results.facts['place']['text']}."
     cpus = results.facts.get("cpus")
     if cpus:
         text += f" The switch polls on {cpu_text(cpus['workers'])}, the guests have {cpu_text(cpus['guests'])}."

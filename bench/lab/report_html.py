@@ -29,7 +29,7 @@ figure { margin: 1em 0 2em; break-inside: avoid; } svg { width: 100%; max-width:
 @media print { body { margin: 0; max-width: none; font-size: 11pt; } h2 { break-after: avoid; } tr { break-inside: avoid; } }
 """
 HOW_TO_READ = (
-    "A mark is the median of all runs, the bar through it its 95 % interval, and a faint dot a single run. "
+    "In the plots a mark is the median of all runs, the bar through it the interval, and a faint dot a single run. "
     "Where the bars of two systems do not overlap, they differ; where they do, the ratio in the table, which compares "
     "runs that were made shortly after each other, can still tell them apart."
 )
@@ -162,12 +162,14 @@ def number(written):
 
 
 def plots(results, cells):
-    """The plots of a metric: over x, and of what has none."""
+    """The plots of a metric: over x, and of what has none. Of nothing but zeros there is none."""
+    all_series = list(series(results, cells))
+    if not any(value for one in all_series for value in one.values()):
+        return
     better = f"{cells.facts['better']} is better"
     figure = f" Compare: {cells.facts['figure']} of the paper." if cells.facts["figure"] else ""
     caption = text("h3", cells.facts["label"][:1].upper() + cells.facts["label"][1:])
     note = text("figcaption", f"{better.capitalize()}.{figure}", class_="small")
-    all_series = list(series(results, cells))
     unit = cells.unit or cells.facts["label"]
     if None in cells.xs:
         alone = [Series(one.name, one.look, {None: one.points[None]}) for one in all_series if None in one.points]

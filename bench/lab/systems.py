@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What lab.experiment can measure: pktvirt with a configuration, and the systems that it is compared with.
+
+    systems, mode = pktvirt_systems(["uml.json", "eul.json"], Place("uml", "guest", None), live=None)
+    systems += [other_system("native", place)]
+"""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from .daemon import Daemon, DaemonError, effective_config
+from .experiment import System
+from .guest import BootedGuest
+from .links import NativeLink, OvsLink, PktvirtLink, UmlTapLink
+from .live import LivePlan, NotLive
+from .measure import BOOT_ESTIMATE_S, find_config, guest_cpus
+from .process import RunDir
+
+# Debian packages whose versions are noted in results.
+PACKAGES = ("libdpdk-dev", "user-mode-linux", "qemu-system-x86", "iperf3", "nginx", "wrk", "httperf",
+            "openvswitch-switch-dpdk")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where all systems are measured: the kind of guests, what they talk to ("wire" or "guest"), b/s or None."""
+
+    kind: str
+    peer: str
+    rate_bps: int | None
+
+    def text(self):
+        """In words."""
+        guests = {"uml": "User-mode Linux", "qemu": "QEMU", "virtio-user": "virtio-user"}[self.kind]
+        other = "another guest" if self.peer == "guest" else "the host, over a wire"
+        limit = f" limited to {self.rate_bps / 1e9:g} Gb/s" if self.rate_bps else ""
+        return f"a {guests} guest and {other}{limit}"
+
+
+# What each daemon has for itself.
+UNIQUE = ("name", "control-socket")
+
+# name -> (what it is, how to make its link at a Place)
+OTHERS = {
+    "native": ("Linux itself: network namespaces over veth, no guest", lambda place: NativeLink(place.rate_bps)),
+    "uml-legacy": (
+        "User-mode Linux with its old tap transport, on a bridge",
+        lambda place: UmlTapLink(transport="legacy", rate_bps=place.rate_bps),
+    ),
+    "uml-vector": (
+        "User-mode Linux with its vector transport, on a bridge",
+        lambda place: UmlTapLink(transport="vector", rate_bps=place.rate_bps),
+    ),
+    "ovs": ("OVS-DPDK with the same guests", lambda place: OvsLink(kind=place.kind, peer=place.peer)),
+}
+
+
+def other_system(name, place):
+    """One of OTHERS."""
+    summary, new_link = OTHERS[name]
+    boot_s = 1 if name == "native" else BOOT_ESTIMATE_S.get(place.kind, 5)
+    return System(name, summary, lambda _say: new_link(place), boot_s=boot_s)
+
+
+def pktvirt_systems(names, place, live=None):
+    """pktvirt with each of these configurations, as they are given to bench/ab; returns (systems, how, in words).
+
+    live   True: in one daemon, or NotLive; False: a daemon for each; None: in one daemon if that can be
+    """
+    configs = {}
+    for name in names:
+        config = effective_config(find_config(name))
+        configs[unique(name, configs)] = {key: value for key, value in config.items() if key not in UNIQUE}
+    if live is False:
+        return restarted(configs, place), "Each starts anew in every run (--restart)."
+    try:
+        plan = LivePlan(configs)
+        probe(plan)
+    except NotLive as error:
+        if live:
+            raise
+        return restarted(configs, place), f"Each starts anew in every run: {error}."
+    how = "pktvirt is one daemon, whose stages are switched between measurements (--live)."
+    return switched(plan, configs, place), how
+
+
+def unique(name, names):
+    """The name; of one that is compared with itself, with a number."""
+    return name if name not in names else f"{name} ({len(names) + 1})"
+
+
+def restarted(configs, place):
+    """A system for each configuration, with a boot of its own."""
+    return [system(name, config, config, place) for name, config in configs.items()]
+
+
+def switched(plan, configs, place):
+    """A system for each configuration, all on the same boot."""
+    return [
+        system(name, config, plan.config, place, boot="live", enter=enter(plan, name))
+        for name, config in configs.items()
+    ]
+
+
+def system(name, config, started_with, place, **options):
+    """The System of an effective configuration."""
+
+    def start(say):
+        return PktvirtLink(started_with, kind=place.kind, peer=place.peer, rate_bps=place.rate_bps, say=say)
+
+    facts = {
+        "effective_config": config,
+        "bindings": {bound["primitive"]: bound["implementation"] for bound in config["$bindings"]},
+        "worker_cpus": config["workers"],
+        "guest_cpus": guest_cpus(config["workers"]),
+    }
+    boot_s = BOOT_ESTIMATE_S.get(place.kind, 5)
+    return System(name, config.get("description", "pktvirt"), start, boot_s=boot_s, facts=facts, **options)
+
+
+def enter(plan, name):
+    """What makes a link's daemon the one of this name."""
+    return lambda link: plan.enter(link.daemon, name)
+
+
+def probe(plan):
+    """NotLive if a daemon without guests cannot be started with the plan, and be switched to all of it."""
+    run_dir = RunDir()
+    ports = [port for port in plan.config["ports"] if "vhost-user" in port]
+    ports = [with_socket(port, str(run_dir / port["name"])) for port in ports]
+    try:
+        with Daemon({**plan.config, "ports": ports}) as daemon:
+            for name in [*plan.targets, *reversed(plan.targets)]:
+                plan.enter(daemon, name)
+    except DaemonError as error:
+        raise NotLive(f"pktvirt cannot switch between them while it runs: {error}") from None
+    finally:
+        run_dir.remove()
+
+
+def with_socket(port, path):
+    """The port at a socket of its own."""
+    return {**port, "vhost-user": {**port["vhost-user"], "socket": path, "mode": "server"}}
+
+
+# With what was measured
+
+
+def inspect(_system, link):
+    """Versions of what a link consists of."""
+    versions = {}
+    if link.daemon:
+        said = link.daemon.ctl("version")
+        versions = {"pktvirt": said["pktvirt"], "DPDK": said["dpdk"].split()[-1]}
+    if isinstance(link.a, BootedGuest):
+        versions["Linux of the guest"] = link.a.run("uname -r").text.strip()
+    return {"versions": versions}
+
+
+def package_versions():
+    """package -> version, of those that are installed."""
+    argv = ["dpkg-query", "--show", "--showformat=${Package} ${Version} ${db:Status-Status}\n", *PACKAGES]
+    try:
+        said = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False).stdout
+    except OSError:
+        return {}  # no Debian
+    words = [line.split() for line in said.splitlines()]
+    return {line[0]: line[1] for line in words if line[2:] == ["installed"]}
