@@ -20,7 +20,7 @@ from dataclasses import dataclass
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 
 # pylint: disable=wrong-import-position
-from lab import experiment, live, medians, plot, report, report_html, table  # noqa: E402
+from lab import beside, experiment, live, medians, plot, report, report_html, table  # noqa: E402
 from lab.process import LabError  # noqa: E402
 
 
@@ -447,6 +447,25 @@ class Reports(unittest.TestCase):
             self.assertEqual(sorted(path.name for path in folder.iterdir()), ["report.html", "report.txt", "results.json"])
             again = experiment.Results.from_json(json.loads((folder / "results.json").read_text()))
             self.assertEqual(report.text_report(again), (folder / "report.txt").read_text())
+
+
+class Beside(unittest.TestCase):
+    """Tables beside a paper's numbers."""
+
+    def test_both_numbers_have_the_same_unit(self):
+        results = canned(6)
+        lines = ["Table 1", beside.Value("time, B", 27.47e-6, "B", "plain", "time"),
+                 beside.Ratio("B to A", 0.43, "B", "A", "plain", "time")]  # fmt: skip
+        title, value, ratio = beside.rows(lines, results)
+        self.assertEqual(title, "Table 1")
+        self.assertEqual(value[:2], ["time, B, µs", "27.5"])
+        self.assertAlmostEqual(float(value[2].split()[0]), 5, delta=0.3)
+        self.assertEqual(ratio[:2], ["B to A", "0.430"])
+        self.assertAlmostEqual(float(ratio[2].split()[0]), 0.5, delta=0.05)
+
+    def test_number_that_is_not_there_is_a_dash(self):
+        row = beside.Value("time, C", None, "C", "plain", "time").row(canned(6))
+        self.assertEqual(row, ["time, C, s", "-", "-"])
 
 
 class Axes(unittest.TestCase):
