@@ -138,6 +138,15 @@ pv_events_set(struct pv_events *events, uint32_t source)
 	pv_critical_leave(events, before);
 }
 
+void
+pv_events_expect(struct pv_events *events, uint32_t source)
+{
+	bool before = pv_critical_enter(events);
+
+	events->descriptors[PV_EVENT_WORD(source)] |= PV_EVENT_BIT(source);
+	pv_critical_leave(events, before);
+}
+
 static bool
 is_any_ready(const struct pv_events *events)
 {

@@ -90,6 +90,9 @@ void pv_events_raise(struct pv_events *events, uint32_t source);
 /* Makes a source ready, on the thread itself. */
 void pv_events_set(struct pv_events *events, uint32_t source);
 
+/* Has a source looked at whenever the kernel sends SIGIO: its descriptor is in O_ASYNC mode now. On the thread. */
+void pv_events_expect(struct pv_events *events, uint32_t source);
+
 /* Takes all that is ready, on the thread. Whether there is anything. */
 bool pv_events_take(struct pv_events *events, uint64_t sources[PV_EVENT_WORDS]);
 

@@ -11,12 +11,14 @@
  *
  * per-burst, the stage, and what runs where no baseline asks otherwise: reads of a tap are kept posted in an io_uring,
  * so an empty poll looks at shared memory and makes no call, and what was used up is posted again with one call per
- * burst; writes of a burst go with one call. A guest is notified once per burst.
+ * burst; writes of a burst go with one call. The packet buffers are registered with the kernel. (The descriptor is not:
+ * a ring would keep the interface there for a while after it was closed.) A guest is notified once per burst.
  *
  * Order: the posted reads complete in the order in which the kernel runs them, one after the other in the context of
  * the worker, and each takes the next frame of the device's queue; so the completions are in the order of the frames.
  * Writes are carried out while they are submitted, in order. Frames that the kernel still holds when a burst ends are
- * freed when their completion is seen.
+ * freed when their completion is seen; those that refer to a guest's memory are taken back instead, and count as
+ * refused, so that no guest waits for the kernel. (A tap holds none.)
  *
  * Limits: a kernel without io_uring (or with kernel.io_uring_disabled) has no per-burst way for taps; the port then
  * does not open and says so.
@@ -24,12 +26,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include <rte_malloc.h>
 
+#include "base/critical.h"
 #include "base/log.h"
 #include "core/primitive.h"
 #include "core/stage.h"
@@ -37,6 +43,7 @@
 
 #define SEGMENTS_MAX 16		/* of a frame that is written */
 #define CANCELLATION UINT64_MAX /* user data of a request that takes another back */
+#define CHUNKS_MAX 64		/* of the pool's memory that are registered */
 
 static const char zeros[64];
 
@@ -84,6 +91,15 @@ struct single {
 	struct pv_host_io_counters counters;
 };
 
+/* Other flags of the descriptor stay (O_ASYNC). 0 or -1 with errno set. */
+static int
+set_blocking(int fd, bool blocking)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags < 0 ? -1 : fcntl(fd, F_SETFL, blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK);
+}
+
 static struct pv_host_channel *
 single_open(int fd, struct rte_mempool *pool, uint16_t header, uint16_t slots)
 {
@@ -111,6 +127,7 @@ single_read_one(struct single *single)
 	bytes = read(single->fd, read_address(packet, single->header), read_room(packet, single->header));
 	single->counters.calls++;
 	if (bytes < single->header) {
+		single->counters.empty++;
 		rte_pktmbuf_free(packet);
 		return NULL;
 	}
@@ -122,10 +139,18 @@ single_read_one(struct single *single)
 static uint16_t
 single_read(struct pv_host_channel *channel, struct rte_mbuf **packets, uint16_t count)
 {
+	struct pv_events *events = pv_critical_events();
+	bool more = true;
 	uint16_t n = 0;
 
-	while (n < count && (packets[n] = single_read_one((struct single *)channel)) != NULL)
-		n++;
+	while (more && n < count) {
+		bool before = pv_critical_enter(events);
+
+		packets[n] = single_read_one((struct single *)channel);
+		more = packets[n] != NULL;
+		pv_critical_leave(events, before);
+		n += more;
+	}
 	return n;
 }
 
@@ -159,10 +184,17 @@ single_write_one(struct single *single, const struct rte_mbuf *packet)
 static uint16_t
 single_write(struct pv_host_channel *channel, struct rte_mbuf **packets, uint16_t count)
 {
+	struct pv_events *events = pv_critical_events();
+	bool more = true;
 	uint16_t n = 0;
 
-	while (n < count && single_write_one((struct single *)channel, packets[n]))
-		n++;
+	while (more && n < count) {
+		bool before = pv_critical_enter(events);
+
+		more = single_write_one((struct single *)channel, packets[n]);
+		pv_critical_leave(events, before);
+		n += more;
+	}
 	rte_pktmbuf_free_bulk(packets, n);
 	return n;
 }
@@ -173,13 +205,25 @@ single_counters(const struct pv_host_channel *channel, struct pv_host_io_counter
 	*counters = ((const struct single *)channel)->counters;
 }
 
-static void
-single_close(struct pv_host_channel *channel)
+static bool
+single_has_frames(const struct pv_host_channel *channel)
 {
-	struct single *single = (struct single *)channel;
+	struct pollfd readable = { .fd = ((const struct single *)channel)->fd, .events = POLLIN };
 
-	close(single->fd);
-	rte_free(single);
+	return poll(&readable, 1, 0) == 1;
+}
+
+static int
+single_event_fd(const struct pv_host_channel *channel)
+{
+	return -1;
+}
+
+static uint16_t
+single_close(struct pv_host_channel *channel, struct rte_mbuf **left)
+{
+	rte_free(channel);
+	return 0;
 }
 
 static const struct pv_host_io single_io = {
@@ -188,6 +232,8 @@ static const struct pv_host_io single_io = {
 	.read = single_read,
 	.write = single_write,
 	.counters = single_counters,
+	.has_frames = single_has_frames,
+	.event_fd = single_event_fd,
 	.close = single_close,
 };
 
@@ -196,9 +242,14 @@ static const struct pv_host_io single_io = {
 struct batched {
 	struct io_uring reads, writes;
 	int fd;
+	int event_fd;	   /* of completed reads */
+	bool registered;   /* the buffers are, in both rings: */
+	uint16_t n_chunks; /* the memory of the pool */
+	struct iovec chunks[CHUNKS_MAX];
 	uint16_t header;
 	uint16_t slots;
-	uint16_t writing; /* frames that the kernel holds */
+	uint16_t writing;  /* frames that the kernel holds, */
+	uint16_t borrowed; /* and of those, that refer to a guest's memory */
 	struct rte_mempool *pool;
 	struct pv_host_io_counters counters;
 	uint16_t n_empty;	 /* read slots without a buffer */
@@ -216,6 +267,32 @@ submit(struct batched *batched, struct io_uring *ring)
 	batched->counters.calls++;
 }
 
+/* The number of the registered memory that bytes are in, or -1. */
+static int
+find_chunk(const struct batched *batched, const char *at, size_t length)
+{
+	for (uint16_t i = 0; batched->registered && i < batched->n_chunks; i++) {
+		size_t offset = (size_t)(at - (const char *)batched->chunks[i].iov_base);
+
+		if (offset < batched->chunks[i].iov_len && length <= batched->chunks[i].iov_len - offset)
+			return i;
+	}
+	return -1;
+}
+
+static void
+prepare_read(const struct batched *batched, struct io_uring_sqe *sqe, struct rte_mbuf *packet)
+{
+	void *at = read_address(packet, batched->header);
+	uint32_t room = read_room(packet, batched->header);
+	int chunk = find_chunk(batched, at, room);
+
+	if (likely(chunk >= 0))
+		io_uring_prep_read_fixed(sqe, batched->fd, at, room, 0, chunk);
+	else
+		io_uring_prep_read(sqe, batched->fd, at, room, 0);
+}
+
 /* Posts a read for every slot without one; one call for all. */
 static void
 post_reads(struct batched *batched)
@@ -230,8 +307,7 @@ post_reads(struct batched *batched)
 		if (unlikely(packet == NULL))
 			break;
 		sqe = io_uring_get_sqe(&batched->reads); /* never NULL: as many entries as slots */
-		io_uring_prep_read(sqe, batched->fd, read_address(packet, batched->header),
-				   read_room(packet, batched->header), 0);
+		prepare_read(batched, sqe, packet);
 		io_uring_sqe_set_data64(sqe, slot);
 		batched->read[slot] = packet;
 		batched->n_empty--;
@@ -269,6 +345,34 @@ batched_read(struct pv_host_channel *channel, struct rte_mbuf **packets, uint16_
 	return received;
 }
 
+/* Whether a packet refers to memory that is not ours to keep. */
+static bool
+is_borrowed(const struct rte_mbuf *packet)
+{
+	for (; packet != NULL; packet = packet->next)
+		if (RTE_MBUF_HAS_EXTBUF(packet))
+			return true;
+	return false;
+}
+
+static void
+end_write(struct batched *batched, const struct io_uring_cqe *cqe)
+{
+	uint64_t slot = io_uring_cqe_get_data64(cqe);
+
+	if (slot == CANCELLATION)
+		return;
+	if (unlikely(cqe->res < 0))
+		count_refused(&batched->counters, batched->write[slot]);
+	else
+		batched->counters.frames++;
+	batched->borrowed -= is_borrowed(batched->write[slot]);
+	rte_pktmbuf_free(batched->write[slot]);
+	batched->write[slot] = NULL;
+	batched->writing--;
+	batched->free_writes[batched->slots - batched->writing - 1] = (uint16_t)slot;
+}
+
 static void
 reap_writes(struct batched *batched)
 {
@@ -276,40 +380,81 @@ reap_writes(struct batched *batched)
 	unsigned int n;
 
 	while (batched->writing > 0 && (n = io_uring_peek_batch_cqe(&batched->writes, cqes, PV_BURST_MAX)) > 0) {
-		for (unsigned int i = 0; i < n; i++) {
-			uint16_t slot = (uint16_t)io_uring_cqe_get_data64(cqes[i]);
-
-			if (unlikely(cqes[i]->res < 0))
-				count_refused(&batched->counters, batched->write[slot]);
-			else
-				batched->counters.frames++;
-			rte_pktmbuf_free(batched->write[slot]);
-			batched->write[slot] = NULL;
-			batched->writing--;
-			batched->free_writes[batched->slots - batched->writing - 1] = slot;
-		}
+		for (unsigned int i = 0; i < n; i++)
+			end_write(batched, cqes[i]);
 		io_uring_cq_advance(&batched->writes, n);
 	}
 }
 
+/* Asks for everything that is under way on a ring to be given up. */
 static void
-prepare_write(struct batched *batched, struct rte_mbuf *packet)
+cancel_all(struct io_uring *ring, struct rte_mbuf *const *buffers, uint16_t slots)
+{
+	for (uint16_t slot = 0; slot < slots; slot++) {
+		struct io_uring_sqe *sqe = buffers[slot] != NULL ? io_uring_get_sqe(ring) : NULL;
+
+		if (sqe == NULL)
+			continue;
+		io_uring_prep_cancel64(sqe, slot, 0);
+		io_uring_sqe_set_data64(sqe, CANCELLATION);
+	}
+	io_uring_submit(ring);
+}
+
+static void
+take_back_writes(struct batched *batched)
+{
+	struct io_uring_cqe *cqe;
+
+	cancel_all(&batched->writes, batched->write, batched->slots);
+	while (batched->writing > 0 && io_uring_wait_cqe(&batched->writes, &cqe) == 0) {
+		end_write(batched, cqe);
+		io_uring_cqe_seen(&batched->writes, cqe);
+	}
+}
+
+/* Whether a frame can be written from registered memory: it is one piece of ours, with room for its header before it.
+ */
+static bool
+add_header(const struct rte_mbuf *packet, uint16_t header)
+{
+	if (packet->nb_segs > 1 || !RTE_MBUF_DIRECT(packet) || rte_mbuf_refcnt_read(packet) > 1 ||
+	    rte_pktmbuf_headroom(packet) < header)
+		return false;
+	memset(rte_pktmbuf_mtod(packet, char *) - header, 0, header);
+	return true;
+}
+
+static void
+prepare_write(struct batched *batched, struct io_uring_sqe *sqe, const struct rte_mbuf *packet, struct iovec *pieces)
+{
+	const char *at = rte_pktmbuf_mtod(packet, const char *) - batched->header;
+	uint32_t length = packet->data_len + batched->header;
+	int chunk = find_chunk(batched, at, length);
+
+	if (likely(chunk >= 0 && add_header(packet, batched->header)))
+		io_uring_prep_write_fixed(sqe, batched->fd, at, length, 0, chunk);
+	else
+		io_uring_prep_writev(sqe, batched->fd, pieces, gather(packet, batched->header, pieces), 0);
+}
+
+static void
+post_write(struct batched *batched, struct rte_mbuf *packet)
 {
 	uint16_t slot = batched->free_writes[batched->slots - batched->writing - 1];
-	struct iovec *pieces = &batched->pieces[slot * (SEGMENTS_MAX + 1)];
-	unsigned int n_pieces = gather(packet, batched->header, pieces);
 	struct io_uring_sqe *sqe;
 
-	if (n_pieces == 0) {
+	if (unlikely(packet->nb_segs > SEGMENTS_MAX)) {
 		count_refused(&batched->counters, packet);
 		rte_pktmbuf_free(packet);
 		return;
 	}
-	sqe = io_uring_get_sqe(&batched->writes);
-	io_uring_prep_writev(sqe, batched->fd, pieces, n_pieces, 0);
+	sqe = io_uring_get_sqe(&batched->writes); /* never NULL: as many entries as slots */
+	prepare_write(batched, sqe, packet, &batched->pieces[slot * (SEGMENTS_MAX + 1)]);
 	io_uring_sqe_set_data64(sqe, slot);
 	batched->write[slot] = packet;
 	batched->writing++;
+	batched->borrowed += is_borrowed(packet);
 }
 
 static uint16_t
@@ -318,11 +463,19 @@ batched_write(struct pv_host_channel *channel, struct rte_mbuf **packets, uint16
 	struct batched *batched = (struct batched *)channel;
 	uint16_t before = batched->writing, n = 0;
 
-	while (n < count && batched->writing < batched->slots)
-		prepare_write(batched, packets[n++]);
+	struct pv_events *events = pv_critical_events();
+
+	while (n < count && batched->writing < batched->slots) {
+		bool entered = pv_critical_enter(events);
+
+		post_write(batched, packets[n++]);
+		pv_critical_leave(events, entered);
+	}
 	if (batched->writing > before)
 		submit(batched, &batched->writes);
 	reap_writes(batched);
+	if (unlikely(batched->borrowed > 0))
+		take_back_writes(batched);
 	return n;
 }
 
@@ -344,44 +497,63 @@ free_batched(struct batched *batched)
 }
 
 /*
- * Takes back what is posted on a ring, so that the buffers are ours again: leaving a ring only begins to cancel, and
- * the kernel might still write into a buffer that somebody else has got by then.
+ * Takes the posted reads back, so that the buffers are ours again: leaving a ring only begins to cancel, and the kernel
+ * might still write into a buffer that somebody else has got by then. What was read before goes to `left`.
  */
-static void
-take_back(struct io_uring *ring, struct rte_mbuf **buffers, uint16_t slots)
+static uint16_t
+take_back_reads(struct batched *batched, struct rte_mbuf **left)
 {
+	uint16_t posted = batched->slots - batched->n_empty, n = 0;
 	struct io_uring_cqe *cqe;
-	uint16_t posted = 0;
 
-	for (uint16_t slot = 0; slot < slots; slot++) {
-		struct io_uring_sqe *sqe = buffers[slot] != NULL ? io_uring_get_sqe(ring) : NULL;
+	cancel_all(&batched->reads, batched->read, batched->slots);
+	while (posted > 0 && io_uring_wait_cqe(&batched->reads, &cqe) == 0) {
+		uint64_t slot = io_uring_cqe_get_data64(cqe);
 
-		if (sqe == NULL)
-			continue;
-		io_uring_prep_cancel64(sqe, slot, 0);
-		io_uring_sqe_set_data64(sqe, CANCELLATION);
-		posted++;
+		if (slot != CANCELLATION && cqe->res >= batched->header) {
+			set_length(batched->read[slot], cqe->res, batched->header);
+			left[n++] = batched->read[slot];
+			batched->read[slot] = NULL;
+		}
+		posted -= slot != CANCELLATION;
+		io_uring_cqe_seen(&batched->reads, cqe);
 	}
-	io_uring_submit(ring);
-	while (posted > 0 && io_uring_wait_cqe(ring, &cqe) == 0) {
-		if (io_uring_cqe_get_data64(cqe) != CANCELLATION)
-			posted--;
-		io_uring_cqe_seen(ring, cqe);
-	}
-	rte_pktmbuf_free_bulk(buffers, slots);
+	rte_pktmbuf_free_bulk(batched->read, batched->slots);
+	return n;
+}
+
+static bool
+batched_has_frames(const struct pv_host_channel *channel)
+{
+	return io_uring_cq_ready(&((const struct batched *)channel)->reads) > 0;
+}
+
+static int
+batched_event_fd(const struct pv_host_channel *channel)
+{
+	return ((const struct batched *)channel)->event_fd;
 }
 
 static void
-batched_close(struct pv_host_channel *channel)
+close_rings(struct batched *batched)
 {
-	struct batched *batched = (struct batched *)channel;
-
-	take_back(&batched->reads, batched->read, batched->slots);
-	take_back(&batched->writes, batched->write, batched->slots);
 	io_uring_queue_exit(&batched->reads);
 	io_uring_queue_exit(&batched->writes);
-	close(batched->fd);
+	if (batched->event_fd >= 0)
+		close(batched->event_fd);
+}
+
+static uint16_t
+batched_close(struct pv_host_channel *channel, struct rte_mbuf **left)
+{
+	struct batched *batched = (struct batched *)channel;
+	uint16_t n;
+
+	take_back_writes(batched);
+	n = take_back_reads(batched, left);
+	close_rings(batched);
 	free_batched(batched);
+	return n;
 }
 
 static struct batched *
@@ -408,6 +580,30 @@ allocate_batched(uint16_t slots)
 	return batched;
 }
 
+static void
+note_chunk(struct rte_mempool *pool, void *argument, struct rte_mempool_memhdr *memory, unsigned int index)
+{
+	struct batched *batched = argument;
+
+	if (batched->n_chunks < CHUNKS_MAX)
+		batched->chunks[batched->n_chunks++] = (struct iovec){ memory->addr, memory->len };
+}
+
+/* Frames work without it, so a limit of locked memory that is too low costs speed only. */
+static void
+register_buffers(struct batched *batched)
+{
+	int result;
+
+	rte_mempool_mem_iter(batched->pool, note_chunk, batched);
+	result = io_uring_register_buffers(&batched->reads, batched->chunks, batched->n_chunks);
+	if (result == 0)
+		result = io_uring_register_buffers(&batched->writes, batched->chunks, batched->n_chunks);
+	batched->registered = result == 0;
+	if (result != 0)
+		pv_info("batched-syscalls", "packet buffers are not registered with the kernel: %s", strerror(-result));
+}
+
 static int
 open_rings(struct batched *batched)
 {
@@ -418,7 +614,15 @@ open_rings(struct batched *batched)
 		if (result != 0)
 			io_uring_queue_exit(&batched->reads);
 	}
-	if (result != 0)
+	if (result == 0) {
+		batched->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		result = batched->event_fd < 0 ? -errno : io_uring_register_eventfd(&batched->reads, batched->event_fd);
+		if (result != 0)
+			close_rings(batched);
+	}
+	if (result == 0)
+		register_buffers(batched);
+	else
 		pv_error("batched-syscalls",
 			 "the kernel gives no io_uring (%s): kernel.io_uring_disabled must be 0, or use the "
 			 "baseline \"uml\" without this stage",
@@ -436,15 +640,16 @@ batched_open(int fd, struct rte_mempool *pool, uint16_t header, uint16_t slots)
 		errno = ENOMEM;
 		return NULL;
 	}
-	result = open_rings(batched);
+	batched->fd = fd;
+	batched->header = header;
+	batched->pool = pool;
+	/* Otherwise a read would end at once when there is nothing. */
+	result = set_blocking(fd, true) == 0 ? open_rings(batched) : -errno;
 	if (result != 0) {
 		free_batched(batched);
 		errno = -result;
 		return NULL;
 	}
-	batched->fd = fd;
-	batched->header = header;
-	batched->pool = pool;
 	return (struct pv_host_channel *)batched;
 }
 
@@ -454,6 +659,8 @@ static const struct pv_host_io batched_io = {
 	.read = batched_read,
 	.write = batched_write,
 	.counters = batched_counters,
+	.has_frames = batched_has_frames,
+	.event_fd = batched_event_fd,
 	.close = batched_close,
 };
 

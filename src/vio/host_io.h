@@ -8,6 +8,7 @@
 #ifndef PV_VIO_HOST_IO_H
 #define PV_VIO_HOST_IO_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <rte_mbuf.h>
@@ -16,7 +17,8 @@
 
 /* Counted by the worker that owns the channel. */
 struct pv_host_io_counters {
-	uint64_t calls;			 /* system calls */
+	uint64_t calls;			 /* system calls, */
+	uint64_t empty;			 /* of them, reads that found nothing */
 	uint64_t frames;		 /* that were read and written */
 	uint64_t refused, refused_bytes; /* of frames that write took, and the kernel did not */
 };
@@ -29,7 +31,8 @@ struct pv_host_io {
 
 	/*
 	 * Takes over the descriptor `fd` for frames that are preceded by `header` bytes (written as zeros, left in the
-	 * headroom when read). `slots` frames are in flight at most. NULL with errno set. `fd` is closed by close only.
+	 * headroom when read). `slots` frames are in flight at most. NULL with errno set. Closing `fd` stays the
+	 * caller's.
 	 */
 	struct pv_host_channel *(*open)(int fd, struct rte_mempool *pool, uint16_t header, uint16_t slots);
 	/* Reads up to `count` frames; never waits. */
@@ -40,7 +43,15 @@ struct pv_host_io {
 	 */
 	uint16_t (*write)(struct pv_host_channel *channel, struct rte_mbuf **packets, uint16_t count);
 	void (*counters)(const struct pv_host_channel *channel, struct pv_host_io_counters *counters);
-	void (*close)(struct pv_host_channel *channel);
+	/* Whether there is something to read, or seems to be. */
+	bool (*has_frames)(const struct pv_host_channel *channel);
+	/* An eventfd that becomes readable when there is; -1: the descriptor itself raises signals (O_ASYNC). */
+	int (*event_fd)(const struct pv_host_channel *channel);
+	/*
+	 * Ends the channel, with nothing of it under way. Frames that had been read by then, `slots` at most, go to
+	 * `left`, in order; returns how many.
+	 */
+	uint16_t (*close)(struct pv_host_channel *channel, struct rte_mbuf **left);
 };
 
 #endif

@@ -20,11 +20,13 @@
 
 #include <rte_malloc.h>
 
+#include "base/critical.h"
 #include "base/drop.h"
 #include "vio/host_io.h"
 #include "vio/port_types.h"
 
 #define TAP_SLOTS 64 /* frames in flight each way: two bursts */
+#define LEFT_MAX (2 * TAP_SLOTS)
 
 struct tap_options {
 	char *interface;
@@ -38,7 +40,13 @@ static const struct pv_option tap_options[] = {
 
 struct tap {
 	char interface[IFNAMSIZ];
+	int fd;
+	bool raises; /* the descriptor raises signals at its worker */
 	const struct pv_host_io *io;
+	struct rte_mempool *pool;
+	struct rte_mbuf *left[LEFT_MAX]; /* frames that the channels before this one had read */
+	uint16_t n_left, next_left;
+	struct pv_host_io_counters before; /* of the channels before this one */
 	struct pv_host_channel *channel;
 	struct pv_host_io_counters last; /* as of the last transmission */
 };
@@ -53,10 +61,22 @@ header_asks_for_work(const struct rte_mbuf *packet)
 }
 
 static uint16_t
+take_left(struct tap *tap, struct rte_mbuf **packets, uint16_t count)
+{
+	uint16_t n = RTE_MIN(tap->n_left, count);
+
+	memcpy(packets, &tap->left[tap->next_left], n * sizeof(*packets));
+	tap->next_left += n;
+	tap->n_left -= n;
+	return n;
+}
+
+static uint16_t
 tap_rx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
 	struct tap *tap = port->priv;
-	uint16_t received = tap->io->read(tap->channel, packets, count);
+	uint16_t received = unlikely(tap->n_left > 0) ? take_left(tap, packets, count) :
+							tap->io->read(tap->channel, packets, count);
 	uint16_t kept = 0;
 
 	for (uint16_t i = 0; i < received; i++) {
@@ -85,7 +105,39 @@ tap_tx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, ui
 	return taken;
 }
 
-static const struct pv_port_ops tap_ops = { .rx_burst = tap_rx_burst, .tx_burst = tap_tx_burst };
+/* Has the descriptor signal the thread that we are on, or nobody. */
+static void
+raise_signals(struct pv_port *port, struct tap *tap, bool wanted)
+{
+	struct pv_events *events = pv_critical_events();
+	const struct f_owner_ex owner = { .type = F_OWNER_TID, .pid = gettid() };
+	int flags = fcntl(tap->fd, F_GETFL);
+
+	tap->raises = wanted;
+	if (wanted) {
+		pv_events_expect(events, port->id);
+		fcntl(tap->fd, F_SETOWN_EX, &owner);
+	}
+	fcntl(tap->fd, F_SETFL, wanted ? flags | O_ASYNC : flags & ~O_ASYNC);
+}
+
+/* The kernel tells of a frame either by a signal, or where reads are posted by an event of their completion. */
+static bool
+tap_listen(struct pv_port *port, uint16_t queue, bool wanted)
+{
+	struct tap *tap = port->priv;
+	bool raises = wanted && tap->io->event_fd(tap->channel) < 0;
+
+	if (raises != tap->raises)
+		raise_signals(port, tap, raises);
+	return wanted && (tap->n_left > 0 || tap->io->has_frames(tap->channel));
+}
+
+static const struct pv_port_ops tap_ops = {
+	.rx_burst = tap_rx_burst,
+	.tx_burst = tap_tx_burst,
+	.listen = tap_listen,
+};
 
 /* Attaches to the interface and says what we do with its frames. Returns the descriptor or -errno. */
 static int
@@ -131,21 +183,33 @@ set_mtu_and_up(const char *interface, uint32_t mtu)
 	return result;
 }
 
+/* 0 or -errno. */
 static int
-open_channel(struct tap *tap, const struct pv_port_env *env)
+open_channel(struct pv_port *port, struct tap *tap, const struct pv_host_io *io)
 {
-	int fd = attach(tap->interface);
-
-	if (fd < 0)
-		return fd;
-	tap->channel = tap->io->open(fd, env->pool, sizeof(struct virtio_net_hdr), TAP_SLOTS);
-	if (tap->channel == NULL) {
-		int error = errno;
-
-		close(fd);
-		return -error;
-	}
+	tap->channel = io->open(tap->fd, tap->pool, sizeof(struct virtio_net_hdr), TAP_SLOTS);
+	if (tap->channel == NULL)
+		return -errno;
+	tap->io = io;
+	memset(&tap->last, 0, sizeof(tap->last));
+	port->watch(port, 0, io->event_fd(tap->channel));
 	return 0;
+}
+
+static void
+close_channel(struct pv_port *port, struct tap *tap, struct rte_mbuf **left, uint16_t *n_left)
+{
+	struct pv_host_io_counters last;
+
+	*n_left = 0;
+	if (tap->channel == NULL)
+		return;
+	port->watch(port, 0, -1);
+	tap->io->counters(tap->channel, &last);
+	tap->before.calls += last.calls;
+	tap->before.empty += last.empty;
+	tap->before.frames += last.frames;
+	*n_left = tap->io->close(tap->channel, left);
 }
 
 static int
@@ -158,14 +222,18 @@ tap_open(struct pv_port *port, const void *options, const struct pv_port_env *en
 	if (tap == NULL)
 		return -ENOMEM;
 	memcpy(tap->interface, given->interface, strlen(given->interface) + 1);
-	tap->io = env->host_io;
-	result = open_channel(tap, env);
+	tap->pool = env->pool;
+	tap->fd = attach(tap->interface);
+	result = tap->fd < 0 ? tap->fd : open_channel(port, tap, env->host_io);
 	if (result == 0) {
 		result = set_mtu_and_up(tap->interface, port->mtu);
 		if (result != 0)
-			tap->io->close(tap->channel);
+			close_channel(port, tap, tap->left, &tap->n_left);
 	}
 	if (result != 0) {
+		rte_pktmbuf_free_bulk(tap->left, tap->n_left);
+		if (tap->fd >= 0)
+			close(tap->fd);
 		pv_error(port->name, "tap interface \"%s\": %s%s", tap->interface, strerror(-result),
 			 result == -EPERM  ? ": needs root or CAP_NET_ADMIN" :
 			 result == -EBUSY  ? ": another program has it open" :
@@ -176,6 +244,7 @@ tap_open(struct pv_port *port, const void *options, const struct pv_port_env *en
 	}
 	port->ops = &tap_ops;
 	port->priv = tap;
+	port->copies = true;
 	return 0;
 }
 
@@ -191,20 +260,70 @@ tap_close(struct pv_port *port)
 {
 	struct tap *tap = port->priv;
 
-	tap->io->close(tap->channel);
+	struct rte_mbuf *left[TAP_SLOTS];
+	uint16_t n_left;
+
+	close_channel(port, tap, left, &n_left);
+	rte_pktmbuf_free_bulk(left, n_left);
+	rte_pktmbuf_free_bulk(&tap->left[tap->next_left], tap->n_left);
+	close(tap->fd);
 	rte_free(tap);
 	port->priv = NULL;
+}
+
+/* Frames that the old channel had read, behind what is left of those before it. */
+static void
+keep_left(struct tap *tap, struct rte_mbuf *const *left, uint16_t n)
+{
+	memmove(tap->left, &tap->left[tap->next_left], tap->n_left * sizeof(*tap->left));
+	tap->next_left = 0;
+	for (uint16_t i = 0; i < n; i++) {
+		if (tap->n_left < LEFT_MAX)
+			tap->left[tap->n_left++] = left[i];
+		else
+			rte_pktmbuf_free(left[i]);
+	}
+}
+
+static int
+tap_rebind(struct pv_port *port, const struct pv_port_env *env)
+{
+	struct tap *tap = port->priv;
+	const struct pv_host_io *before = tap->io;
+	struct rte_mbuf *left[TAP_SLOTS];
+	uint16_t n_left;
+	int result;
+
+	if (env->host_io == before || tap->channel == NULL)
+		return 0;
+	close_channel(port, tap, left, &n_left);
+	keep_left(tap, left, n_left);
+	result = open_channel(port, tap, env->host_io);
+	if (result == 0)
+		return 0;
+	pv_error(port->name, "cannot go over to another way of reading and writing: %s", strerror(-result));
+	if (open_channel(port, tap, before) != 0) {
+		pv_error(port->name, "nor can it go on in the old way: the port is down");
+		port->set_up(port, false);
+	}
+	return result;
 }
 
 static json_t *
 tap_report(const struct pv_port *port)
 {
 	const struct tap *tap = port->priv;
-	struct pv_host_io_counters counters;
+	struct pv_host_io_counters counters = { 0 };
+	uint64_t calls, frames;
 
-	tap->io->counters(tap->channel, &counters);
-	return json_pack("{s:s, s:I, s:I}", "interface", tap->interface, "system_calls", (json_int_t)counters.calls,
-			 "system_call_frames", (json_int_t)counters.frames);
+	if (tap->channel != NULL)
+		tap->io->counters(tap->channel, &counters);
+	calls = tap->before.calls + counters.calls;
+	frames = tap->before.frames + counters.frames;
+	return json_pack("{s:s, s:I, s:I, s:I, s:f}", "interface", tap->interface, "system_calls", (json_int_t)calls,
+			 "system_calls_in_vain", (json_int_t)(tap->before.empty + counters.empty), "system_call_frames",
+			 (json_int_t)frames, "system_calls_per_frame",
+			 frames > 0 ? (double)calls / (double)frames : 0.0);
 }
 
 const struct pv_port_type pv_port_tap = {
@@ -216,5 +335,6 @@ const struct pv_port_type pv_port_tap = {
 	.open = tap_open,
 	.start = tap_start,
 	.close = tap_close,
+	.rebind = tap_rebind,
 	.report = tap_report,
 };

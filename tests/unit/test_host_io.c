@@ -26,6 +26,7 @@ struct channel {
 	const struct pv_host_io *io;
 	struct pv_host_channel *channel;
 	struct rte_mempool *pool;
+	int fd;	   /* that the channel is on */
 	int other; /* the kernel's end, as it were */
 };
 
@@ -40,6 +41,7 @@ open_channel(void **state)
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
 	assert_int_equal(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+	channel.fd = ends[0];
 	channel.other = ends[1];
 	channel.channel = channel.io->open(ends[0], pool, HEADER, SLOTS);
 	assert_non_null(channel.channel);
@@ -49,7 +51,11 @@ open_channel(void **state)
 static void
 close_channel(struct channel *channel)
 {
-	channel->io->close(channel->channel);
+	struct rte_mbuf *left[SLOTS];
+	uint16_t n_left = channel->io->close(channel->channel, left);
+
+	rte_pktmbuf_free_bulk(left, n_left);
+	close(channel->fd);
 	close(channel->other);
 	assert_int_equal(rte_mempool_in_use_count(pool), 0);
 }
@@ -255,6 +261,84 @@ system_calls_are_counted(void **state)
 	close_channel(&channel);
 }
 
+static void *freed;
+
+static void
+note_free(void *buffer, void *argument)
+{
+	freed = argument;
+}
+
+/* Goes over to the other way on the same descriptor; what the old one had read goes to `left`. */
+static uint16_t
+change_way(struct channel *channel, struct rte_mbuf **left)
+{
+	static const char *const names[] = { "per-packet", "per-burst" };
+	const struct pv_host_io *other = pv_implementation_find(PV_PRIMITIVE_HOST_IO, names[0])->ops;
+	uint16_t n = channel->io->close(channel->channel, left);
+
+	if (channel->io == other)
+		other = pv_implementation_find(PV_PRIMITIVE_HOST_IO, names[1])->ops;
+	channel->io = other;
+	channel->channel = other->open(channel->fd, pool, HEADER, SLOTS);
+	assert_non_null(channel->channel);
+	return n;
+}
+
+static void
+no_frame_is_lost_when_the_way_changes(void **state)
+{
+	struct channel channel = open_channel(state);
+	struct rte_mbuf *packets[2 * SLOTS];
+	uint8_t sent = 0, seen = 0;
+
+	for (unsigned int round = 0; round < 200; round++) {
+		uint16_t n = channel.io->read(channel.channel, packets, 1); /* posts reads */
+
+		for (unsigned int i = 0; i < round % 40; i++)
+			send_frame(&channel, sent++, 60);
+		n += change_way(&channel, &packets[n]);
+		for (unsigned int tries = 0; tries < 1000000 && (uint8_t)(seen + n) != sent; tries++)
+			n += channel.io->read(channel.channel, &packets[n], SLOTS);
+		for (uint16_t i = 0; i < n; i++)
+			assert_int_equal(*rte_pktmbuf_mtod(packets[i], uint8_t *), seen++);
+		assert_int_equal(seen, sent);
+		rte_pktmbuf_free_bulk(packets, n);
+	}
+	close_channel(&channel);
+}
+
+/* A frame that refers to memory of others is done with when it has been written, or has been given up. */
+static void
+borrowed_memory_is_not_kept(void **state)
+{
+	struct channel channel = open_channel(state);
+	struct rte_mbuf_ext_shared_info shared;
+	uint8_t lent[500], frame[HEADER + 2000];
+
+	memset(lent, 5, sizeof(lent));
+	for (uint32_t round = 0; round < 300; round++) { /* more than the other end takes before it reads */
+		struct rte_mbuf *packet = make_packet(4, 100, 1), *rest = rte_pktmbuf_alloc(pool);
+
+		shared.free_cb = note_free;
+		shared.fcb_opaque = &shared;
+		rte_mbuf_ext_refcnt_set(&shared, 1);
+		rte_pktmbuf_attach_extbuf(rest, lent, RTE_BAD_IOVA, sizeof(lent), &shared);
+		rest->data_len = sizeof(lent);
+		rest->pkt_len = sizeof(lent);
+		assert_int_equal(rte_pktmbuf_chain(packet, rest), 0);
+		freed = NULL;
+		if (channel.io->write(channel.channel, &packet, 1) == 0)
+			rte_pktmbuf_free(packet);
+		assert_ptr_equal(freed, &shared);
+	}
+	assert_int_equal(read(channel.other, frame, sizeof(frame)), HEADER + 100 + sizeof(lent));
+	assert_int_equal(frame[HEADER + 99], 4);
+	assert_int_equal(frame[HEADER + 100], 5);
+	assert_int_equal(frame[HEADER + 100 + sizeof(lent) - 1], 5);
+	close_channel(&channel);
+}
+
 #define BOTH(test)                                                 \
 	{ #test ": per-packet", test, NULL, NULL, "per-packet" },  \
 	{                                                          \
@@ -274,6 +358,8 @@ main(void)
 		BOTH(frames_that_the_kernel_refuses_are_counted),
 		BOTH(what_the_kernel_does_not_take_is_not_lost),
 		BOTH(system_calls_are_counted),
+		BOTH(no_frame_is_lost_when_the_way_changes),
+		BOTH(borrowed_memory_is_not_kept),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon has it */
