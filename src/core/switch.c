@@ -33,6 +33,7 @@ static inline bool
 admit_source(struct pv_worker *worker, struct memory *memory, struct rte_mbuf *packet)
 {
 	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(packet, const struct rte_ether_hdr *);
+	enum pv_fdb_learned learned;
 
 	if (likely(learned_already(memory, ether, packet->port)))
 		return true;
@@ -40,10 +41,15 @@ admit_source(struct pv_worker *worker, struct memory *memory, struct rte_mbuf *p
 		pv_drop(worker, packet->port, PV_DROP_BAD_SOURCE, packet);
 		return false;
 	}
-	if (pv_fdb_learn(worker->datapath->fdb, ether->src_addr.addr_bytes, packet->port, worker->now_s) ==
-	    PV_FDB_SPOOFED) {
-		pv_drop(worker, packet->port, PV_DROP_SPOOFED_SOURCE, packet);
-		return false;
+	learned = pv_fdb_learn(worker->datapath->fdb, ether->src_addr.addr_bytes, packet->port, worker->now_s);
+	if (unlikely(learned != PV_FDB_KNOWN)) {
+		if (learned == PV_FDB_SPOOFED) {
+			pv_drop(worker, packet->port, PV_DROP_SPOOFED_SOURCE, packet);
+			return false;
+		}
+		/* What the frame taught may be about the addresses of frames behind it. */
+		memory->egress = PV_FDB_NO_PORT;
+		memory->last_port = PV_FDB_NO_PORT;
 	}
 	memory->source = ether->src_addr;
 	memory->source_port = packet->port;

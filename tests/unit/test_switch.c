@@ -87,6 +87,22 @@ an_address_that_moves_is_followed(void **state)
 }
 
 static void
+an_address_that_moves_is_followed_within_a_burst(void **state)
+{
+	struct testbed *testbed = testbed_new(&three);
+
+	teach(testbed);
+	testbed_inject(testbed, 0, 0, B, A, 60);
+	testbed_inject(testbed, 0, 0, B, A, 60);
+	testbed_inject(testbed, 0, 0, A, B, 60); /* B is at port 0, and so is A */
+	testbed_inject(testbed, 0, 0, B, A, 60);
+	testbed_run(testbed, 1);
+	assert_int_equal(testbed_sent(testbed, 1), 2);
+	assert_int_equal(testbed_drops(testbed, 0, PV_DROP_SAME_PORT), 2);
+	testbed_free(testbed);
+}
+
+static void
 nothing_goes_back_to_where_it_came_from(void **state)
 {
 	struct testbed *testbed = testbed_new(&three);
@@ -316,6 +332,7 @@ main(void)
 		cmocka_unit_test(flooded_packets_are_independent_copies),
 		cmocka_unit_test(an_unknown_destination_is_flooded_and_a_learned_one_is_not),
 		cmocka_unit_test(an_address_that_moves_is_followed),
+		cmocka_unit_test(an_address_that_moves_is_followed_within_a_burst),
 		cmocka_unit_test(nothing_goes_back_to_where_it_came_from),
 		cmocka_unit_test(a_static_address_receives_before_it_ever_spoke),
 		cmocka_unit_test(a_static_address_cannot_be_spoken_for_by_another_port),
