@@ -302,6 +302,24 @@ pv_fdb_lookup(const struct pv_fdb *fdb, const uint8_t mac[6])
 	return word == EMPTY ? PV_FDB_NO_PORT : port_of(word);
 }
 
+/*
+ * A word changes whenever its address is moved, aged, evicted or flushed, or another comes in its place. The slot found
+ * is the lowest of the address; one that is filled below it for a moment is of a second writer, who then takes this one
+ * away.
+ */
+uint16_t
+pv_fdb_watch(const struct pv_fdb *fdb, const uint8_t mac[6], struct pv_fdb_guard *guard)
+{
+	uint64_t key = key_of(mac);
+	const struct bucket *bucket = &fdb->buckets[hash(fdb, key)];
+	int slot = find_slot(bucket, key, &guard->value);
+
+	if (slot < 0)
+		return PV_FDB_NO_PORT;
+	guard->word = &bucket->words[slot];
+	return port_of(guard->value);
+}
+
 /* Learns an address that was not in its bucket a moment ago. False: look again. */
 static bool
 learn_new(struct pv_fdb *fdb, uint32_t index, uint64_t word, uint32_t now_s, enum pv_fdb_learned *result)

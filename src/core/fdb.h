@@ -11,6 +11,7 @@
 #ifndef PV_CORE_FDB_H
 #define PV_CORE_FDB_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -38,6 +39,24 @@ void pv_fdb_free(struct pv_fdb *fdb);
 
 /* The port behind `mac`, or PV_FDB_NO_PORT. Any thread. */
 uint16_t pv_fdb_lookup(const struct pv_fdb *fdb, const uint8_t mac[6]);
+
+/*
+ * What is known about an address, as a word of the table: as long as it is unchanged, a lookup of the address finds the
+ * same port, and pv_fdb_learn() of it at that port would change nothing but the time it was last seen.
+ */
+struct pv_fdb_guard {
+	const _Atomic uint64_t *word;
+	uint64_t value;
+};
+
+/* Finds the port behind `mac` and what says that this still holds; PV_FDB_NO_PORT when there is none. Any thread. */
+uint16_t pv_fdb_watch(const struct pv_fdb *fdb, const uint8_t mac[6], struct pv_fdb_guard *guard);
+
+static inline bool
+pv_fdb_is_unchanged(const struct pv_fdb_guard *guard)
+{
+	return atomic_load_explicit(guard->word, memory_order_relaxed) == guard->value;
+}
 
 /*
  * Notes that `mac` was seen as a source at `port` in the second now_s. PV_FDB_SPOOFED: it is a static address of
