@@ -255,6 +255,29 @@ add_worker(struct table *table, const json_t *worker)
 	cell_queues(table, json_object_get(worker, "queues"));
 }
 
+/* By which code packets go, and the templates of their flows. */
+static void
+print_paths(json_t *workers, FILE *out)
+{
+	static const struct column columns[] = { { "worker", false }, { "path", false }, { "hits", true },
+						 { "misses", true },  { "stale", true }, { "evicted", true } };
+	struct table *table = table_new(columns, COLUMNS(columns));
+	json_t *worker;
+	size_t i;
+
+	json_array_foreach(workers, i, worker) {
+		const json_t *path = json_object_get(worker, "path");
+
+		cell_count(table, worker, "id");
+		table_cell(table, "%s", value_text(path, "shape"));
+		cell_count(table, path, "hits");
+		cell_count(table, path, "misses");
+		cell_count(table, path, "stale");
+		cell_count(table, path, "evicted");
+	}
+	print_section(table, out);
+}
+
 void
 print_workers(const json_t *result, FILE *out)
 {
@@ -273,6 +296,7 @@ print_workers(const json_t *result, FILE *out)
 	table_print(table, out);
 	table_free(table);
 	print_drops(workers, "worker", "id", out);
+	print_paths(workers, out);
 }
 
 static void

@@ -13,6 +13,7 @@
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 
+#include "core/path.h"
 #include "core/pipeline.h"
 #include "core/worker_stages.h"
 #include "vio/buffers.h"
@@ -261,6 +262,14 @@ make_mailboxes(struct pv_worker *worker)
 }
 
 static int
+bind_path(struct pv_worker *worker)
+{
+	const struct pv_binding *binding = find_binding(worker->datapath, PV_PRIMITIVE_PACKET_PATH);
+
+	return pv_path_bind(worker, binding->implementation->ops, binding->options);
+}
+
+static int
 build_worker(struct pv_worker *worker)
 {
 	uint16_t n_ports = worker->datapath->n_ports;
@@ -279,6 +288,8 @@ build_worker(struct pv_worker *worker)
 		result = make_mailboxes(worker);
 	if (result == 0)
 		result = pv_worker_stages_make(worker, worker->datapath->config, NULL, &worker->packet_stages);
+	if (result == 0)
+		result = bind_path(worker);
 	return result;
 }
 
@@ -324,6 +335,7 @@ free_worker(struct pv_worker *worker)
 {
 	uint16_t n_ports = worker->datapath->n_ports;
 
+	pv_path_unbind(worker);
 	for (uint16_t from = 0; from < PV_WORKERS_MAX; from++)
 		rte_ring_free(worker->mailbox[from]);
 	free_fan(&worker->egress, n_ports);
@@ -440,6 +452,18 @@ pv_datapath_choose_critical(struct pv_datapath *datapath)
 		datapath->critical = ops->way;
 	else
 		pv_error("worker", "cannot be told by signals: %s", strerror(-result));
+	return result;
+}
+
+int
+pv_datapath_choose_path(struct pv_datapath *datapath)
+{
+	int result = 0;
+
+	for (uint16_t i = 0; result == 0 && i < datapath->n_workers; i++)
+		result = bind_path(datapath->workers[i]);
+	if (result != 0)
+		pv_error("worker", "the packet path has no memory");
 	return result;
 }
 

@@ -56,6 +56,12 @@ struct pv_port_env pv_datapath_port_env(const struct pv_datapath *datapath);
  */
 int pv_datapath_choose_critical(struct pv_datapath *datapath);
 
+/*
+ * Has every worker go the packet path that is bound (core/path.h). When the workers do not run or are held. 0, or
+ * -ENOMEM having said so, and some may still go the path before.
+ */
+int pv_datapath_choose_path(struct pv_datapath *datapath);
+
 /* Stops the workers, closes the ports and frees everything. NULL is fine. */
 void pv_datapath_free(struct pv_datapath *datapath);
 

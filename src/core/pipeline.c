@@ -13,7 +13,7 @@
 #include <rte_ip.h>
 #include <rte_mbuf_dyn.h>
 
-#include "core/datapath.h"
+#include "core/path_inline.h"
 
 static int egress_offset = -1;
 
@@ -132,11 +132,8 @@ pv_chain_flush(struct pv_worker *worker, enum pv_hook hook)
 	}
 }
 
-static void send_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector);
-static void hand_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector);
-
-static void
-run_egress_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector)
+void
+pv_run_egress_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector, const struct pv_shape *shape)
 {
 	uint16_t count = vector->count;
 
@@ -148,12 +145,12 @@ static inline void
 to_egress_stages(struct pv_worker *worker, struct rte_mbuf *packet, const struct pv_port *port)
 {
 	if (worker->packet_stages.chain[pv_egress_hook(port)].count == 0) {
-		pv_collect_for_sending(worker, packet, port->id);
+		pv_path_collect(worker, packet, port->id, &pv_any_shape);
 		return;
 	}
 	*egress_of(packet) = port->id;
 	if (unlikely(pv_fan_is_full(&worker->egress, port->id)))
-		run_egress_vector(worker, port->id, worker->egress.vector[port->id]);
+		pv_run_egress_vector(worker, port->id, worker->egress.vector[port->id], &pv_any_shape);
 	pv_fan_add(&worker->egress, port->id, packet);
 }
 
@@ -163,7 +160,7 @@ to_owner(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to, uint16_
 	*egress_of(packet) = to;
 	worker->counters.handed_over++;
 	if (unlikely(pv_fan_is_full(&worker->hand, owner)))
-		hand_vector(worker, owner, worker->hand.vector[owner]);
+		pv_hand_vector(worker, owner, worker->hand.vector[owner], &pv_any_shape);
 	pv_fan_add(&worker->hand, owner, packet);
 }
 
@@ -187,50 +184,10 @@ pv_deliver(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to)
 		to_owner(worker, packet, to, port->owner[worker->id % active]);
 }
 
-/*
- * A port that holds on to packets may not hold a guest's memory: what refers to it is copied. False when there is no
- * room for that.
- */
-static bool
-owns_its_bytes(const struct pv_port *port, struct rte_mbuf *packet)
-{
-	return port->copies || !RTE_MBUF_HAS_EXTBUF(packet->next) || rte_pktmbuf_linearize(packet) == 0;
-}
-
 void
 pv_collect_for_sending(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to)
 {
-	if (packet->nb_segs > 1 && unlikely(!owns_its_bytes(worker->datapath->ports[to], packet))) {
-		pv_drop(worker, to, PV_DROP_NO_BUFFER, packet);
-		return;
-	}
-	if (unlikely(pv_fan_is_full(&worker->send, to)))
-		send_vector(worker, to, worker->send.vector[to]);
-	pv_fan_add(&worker->send, to, packet);
-}
-
-/* Sends to one queue, counts, and drops what it does not take. */
-static void
-send_to_queue(struct pv_worker *worker, struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
-{
-	struct pv_port_counters *counters = &worker->ports[port->id];
-	struct pv_events *events = pv_critical_events();
-	uint64_t bytes = 0;
-	uint16_t sent;
-
-	for (uint16_t i = 0; i < count; i++) {
-		bool before = pv_critical_enter(events);
-
-		bytes += packets[i]->pkt_len;
-		pv_critical_leave(events, before);
-	}
-	sent = likely(port->up) ? port->ops->tx_burst(port, queue, packets, count) : 0;
-	for (uint16_t i = sent; i < count; i++) {
-		bytes -= packets[i]->pkt_len;
-		pv_drop(worker, port->id, port->up ? PV_DROP_RING_FULL : PV_DROP_PORT_DOWN, packets[i]);
-	}
-	counters->tx_packets += sent;
-	counters->tx_bytes += bytes;
+	pv_path_collect(worker, packet, to, &pv_any_shape);
 }
 
 /* What tells flows apart, in memory that is aligned for the hash. */
@@ -290,10 +247,9 @@ flow_hash(const struct rte_mbuf *packet)
 	return rte_hash_crc(&key, sizeof(key), 0);
 }
 
-/* Spreads packets over several own queues of a port by flow, so that a flow stays in order. */
-static void
-send_spread(struct pv_worker *worker, struct pv_port *port, const uint16_t *queues, uint16_t n_queues,
-	    struct rte_mbuf **packets, uint16_t count)
+void
+pv_send_spread(struct pv_worker *worker, struct pv_port *port, const uint16_t *queues, uint16_t n_queues,
+	       struct rte_mbuf **packets, uint16_t count)
 {
 	struct rte_mbuf *part[PV_BURST_MAX];
 	uint16_t chosen[PV_BURST_MAX];
@@ -307,36 +263,18 @@ send_spread(struct pv_worker *worker, struct pv_port *port, const uint16_t *queu
 			if (chosen[i] == queue)
 				part[n++] = packets[i];
 		if (n > 0)
-			send_to_queue(worker, port, queues[queue], part, n);
+			pv_path_send_to_queue(worker, port, queues[queue], part, n, &pv_any_shape);
 	}
 }
 
-static void
-send_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector)
+__rte_noinline void
+pv_send_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector)
 {
-	struct pv_section_counters *section = &worker->counters.section[PV_SECTION_TRANSMIT];
-	struct pv_port *port = worker->datapath->ports[to];
-	const struct pv_route *route = &worker->route[to];
-	uint16_t active = port->active_queues, usable = 0, count = vector->count;
-	uint64_t start = rte_rdtsc(), cycles;
-
-	while (usable < route->count && route->queues[usable] < active)
-		usable++;
-	if (likely(usable <= 1))
-		send_to_queue(worker, port, route->queues[0], vector->packets, count);
-	else
-		send_spread(worker, port, route->queues, usable, vector->packets, count);
-	vector->count = 0;
-	cycles = rte_rdtsc() - start;
-	section->calls++;
-	section->packets += count;
-	section->cycles += cycles;
-	worker->ports[to].tx_calls++;
-	worker->ports[to].tx_cycles += cycles;
+	pv_path_send_vector(worker, to, vector, &pv_any_shape);
 }
 
-static void
-hand_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector)
+void
+pv_hand_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector, const struct pv_shape *shape)
 {
 	struct pv_worker *other = worker->datapath->workers[to];
 	struct rte_ring *mailbox = other->mailbox[worker->id];
@@ -349,25 +287,10 @@ hand_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector)
 		pv_worker_wake(other, PV_SOURCE_MAIL);
 }
 
-static void
-drain_fan(struct pv_worker *worker, struct pv_fan *fan, void (*deal)(struct pv_worker *, uint16_t, struct pv_vector *))
-{
-	for (uint16_t i = 0; i < fan->n_touched; i++) {
-		struct pv_vector *vector = fan->vector[fan->touched[i]];
-
-		vector->touched = false;
-		if (vector->count > 0)
-			deal(worker, fan->touched[i], vector);
-	}
-	fan->n_touched = 0;
-}
-
 void
 pv_drain(struct pv_worker *worker)
 {
-	drain_fan(worker, &worker->egress, run_egress_vector);
-	drain_fan(worker, &worker->send, send_vector);
-	drain_fan(worker, &worker->hand, hand_vector);
+	pv_path_drain(worker, &pv_any_shape);
 }
 
 /* Takes in packets that another worker has switched; this one owns a queue of their port. */

@@ -14,4 +14,20 @@ void pv_chain_flush(struct pv_worker *worker, enum pv_hook hook);
 /* Takes in packets from another worker's mailbox and runs them to the end. */
 void pv_receive_handed(struct pv_worker *worker, struct rte_mbuf **packets, uint16_t count);
 
+struct pv_shape;
+
+/* What follows is for the parts of a path (path_inline.h). */
+
+/* Runs the egress stages over packets to one port, and hands packets to another worker's mailbox. */
+void pv_run_egress_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector,
+			  const struct pv_shape *shape);
+void pv_hand_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector, const struct pv_shape *shape);
+
+/* Sends packets to one port, on a worker of any shape. */
+void pv_send_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector);
+
+/* Spreads packets over several own queues of a port by flow, so that a flow stays in order. */
+void pv_send_spread(struct pv_worker *worker, struct pv_port *port, const uint16_t *queues, uint16_t n_queues,
+		    struct rte_mbuf **packets, uint16_t count);
+
 #endif

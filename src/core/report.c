@@ -7,6 +7,8 @@
 
 #include <rte_cycles.h>
 
+#include "core/path.h"
+
 static json_int_t
 now_ns(void)
 {
@@ -256,21 +258,32 @@ signals_json(const struct pv_worker *worker)
 			 ratio(c->mask_calls, worker->counters.packets));
 }
 
+/* By which code the worker's packets go, and what templates of flows did for them. */
+static json_t *
+path_json(const struct pv_worker *worker)
+{
+	const struct pv_template_counters *c = &worker->counters.templates;
+
+	return json_pack("{s:s, s:I, s:I, s:I, s:I}", "shape", worker->path->shape, "hits", (json_int_t)c->hits,
+			 "misses", (json_int_t)c->misses, "stale", (json_int_t)c->stale, "evicted",
+			 (json_int_t)c->evicted);
+}
+
 static json_t *
 worker_json(const struct pv_datapath *datapath, const struct pv_worker *worker)
 {
 	const struct pv_worker_counters *c = &worker->counters;
 
-	return json_pack("{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:f, s:f, s:I, s:I, s:o, s:o, s:o}",
-			 "id", worker->id, "cpu", worker->cpu, "lcore", (int)worker->lcore, "rounds",
-			 (json_int_t)c->rounds, "busy_rounds", (json_int_t)c->busy_rounds, "sleeps",
-			 (json_int_t)c->sleeps, "busy_cycles", (json_int_t)c->busy_cycles, "idle_cycles",
-			 (json_int_t)c->idle_cycles, "busy_share",
-			 ratio(c->busy_cycles, c->busy_cycles + c->idle_cycles), "packets", (json_int_t)c->packets,
-			 "calls", (json_int_t)c->bursts, "packets_per_call", ratio(c->packets, c->bursts),
-			 "cycles_per_packet", ratio(c->busy_cycles, c->packets), "handed_over",
-			 (json_int_t)c->handed_over, "flooded", (json_int_t)c->flooded, "queues", worker_queues(worker),
-			 "drops", worker_drops(datapath, worker), "signals", signals_json(worker));
+	return json_pack(
+		"{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:f, s:f, s:I, s:I, s:o, s:o, s:o, s:o}", "id",
+		worker->id, "cpu", worker->cpu, "lcore", (int)worker->lcore, "rounds", (json_int_t)c->rounds,
+		"busy_rounds", (json_int_t)c->busy_rounds, "sleeps", (json_int_t)c->sleeps, "busy_cycles",
+		(json_int_t)c->busy_cycles, "idle_cycles", (json_int_t)c->idle_cycles, "busy_share",
+		ratio(c->busy_cycles, c->busy_cycles + c->idle_cycles), "packets", (json_int_t)c->packets, "calls",
+		(json_int_t)c->bursts, "packets_per_call", ratio(c->packets, c->bursts), "cycles_per_packet",
+		ratio(c->busy_cycles, c->packets), "handed_over", (json_int_t)c->handed_over, "flooded",
+		(json_int_t)c->flooded, "queues", worker_queues(worker), "drops", worker_drops(datapath, worker),
+		"signals", signals_json(worker), "path", path_json(worker));
 }
 
 json_t *

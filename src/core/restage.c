@@ -189,10 +189,13 @@ go_over(struct pv_datapath *datapath, struct change *change)
 	if (result == 0) {
 		swap_bindings(datapath, change);
 		gone_over = rebind_ports(datapath, datapath->n_ports);
-		result = gone_over == datapath->n_ports ? pv_datapath_choose_critical(datapath) : -EIO;
+		result = gone_over == datapath->n_ports ? pv_datapath_choose_path(datapath) : -EIO;
+		if (result == 0)
+			result = pv_datapath_choose_critical(datapath);
 		if (result != 0) {
 			swap_bindings(datapath, change);
 			rebind_ports(datapath, gone_over);
+			pv_datapath_choose_path(datapath);
 		}
 	}
 	for (uint16_t i = 0; i < change->n_sets; i++) {

@@ -17,6 +17,7 @@
 #define PV_CORE_STAGE_H
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -43,7 +44,7 @@ struct pv_stage;
 /* Counters of one stage on one worker; written by the worker, read at any time. */
 struct pv_stage_counters {
 	uint64_t calls;	  /* of process, with at least one packet */
-	uint64_t packets; /* handed to process */
+	uint64_t packets; /* handed to process, and those for which what it has decided was done without it */
 	uint64_t emitted; /* handed on; more than `packets` when the stage makes packets */
 	uint64_t dropped;
 	uint64_t cycles; /* in process and flush, without what runs downstream */
@@ -55,8 +56,9 @@ struct pv_stage_self {
 	const void *options; /* the parsed options object */
 	void *state;	     /* stage->state_size bytes, zeroed, this worker's own */
 	uint16_t worker;
-	uint16_t drop_base; /* number of the stage's first drop reason */
-	uint32_t held;	    /* packets that the stage keeps; set by the stage */
+	uint16_t drop_base;	      /* number of the stage's first drop reason */
+	uint32_t held;		      /* packets that the stage keeps; set by the stage */
+	_Atomic uint32_t *generation; /* for pv_stage_changed() */
 	struct pv_stage_counters counters;
 };
 
@@ -97,6 +99,44 @@ void pv_stage_drop(struct pv_run *run, struct rte_mbuf *packet, uint16_t reason)
 uint16_t pv_packet_egress(const struct rte_mbuf *packet);
 void pv_packet_set_egress(struct rte_mbuf *packet, uint16_t port);
 
+/*
+ * Decisions. Where flows have templates (the stage "specialization"), a packet stage may be asked once what it does
+ * with all packets like one, and is not called for them then. What they have in common:
+ */
+enum pv_likeness {
+	PV_LIKE_ADDRESSES, /* hook, ingress port and, at egress hooks, egress port; both Ethernet addresses */
+	/*
+	 * Also EtherType and, if it says IPv4 without options and fragments, or IPv6 without extension headers, both
+	 * addresses, protocol and, of TCP and UDP, both ports.
+	 */
+	PV_LIKE_FLOW,
+};
+
+enum pv_verdict {
+	PV_VERDICT_LOOK,    /* at each of them: process is called */
+	PV_VERDICT_PASS,    /* they are emitted as they are, */
+	PV_VERDICT_REWRITE, /* or with these bytes in the place of those at `offset` of the frame, */
+	PV_VERDICT_DROP,    /* or dropped for this reason */
+};
+
+#define PV_REWRITE_MAX 16
+struct pv_decision {
+	enum pv_verdict verdict;
+	uint16_t reason;	 /* index in the stage's own table */
+	uint16_t offset, length; /* within what the packets have in common, or headers before it */
+	uint8_t bytes[PV_REWRITE_MAX];
+};
+
+/*
+ * What the stage's `decide` has said on this worker no longer holds: it is asked again. Any thread. It is for changes
+ * that are rare; what changes with the packets that guests send is to be looked at in each (PV_VERDICT_LOOK).
+ */
+static inline void
+pv_stage_changed(struct pv_stage_self *self)
+{
+	atomic_fetch_add_explicit(self->generation, 1, memory_order_release);
+}
+
 struct pv_implementation;
 
 struct pv_stage {
@@ -118,6 +158,13 @@ struct pv_stage {
 	void (*flush)(struct pv_stage_self *self, struct pv_run *run);
 	/* Gives back what init took, and frees packets still held. */
 	void (*fini)(struct pv_stage_self *self);
+	/*
+	 * What process does with `packet`, which it may only read, and with all that are like it, until
+	 * pv_stage_changed(): never more than that, with no state that process would have changed, and without
+	 * overtaking packets that the stage keeps. NULL: process is called for every packet.
+	 */
+	struct pv_decision (*decide)(struct pv_stage_self *self, enum pv_hook hook, enum pv_likeness likeness,
+				     const struct rte_mbuf *packet);
 
 	/* A mechanism has these two: which primitive it is about, and which implementation its options ask for. */
 	const char *primitive;
@@ -150,7 +197,7 @@ uint16_t pv_stage_drop_base(const struct pv_stage *stage);
  * What a plugin exports, under the name pv_plugin. It is looked at before any code of the plugin runs beyond its
  * constructors, and refused unless `abi` is PV_PLUGIN_ABI of this daemon.
  */
-#define PV_PLUGIN_ABI 1u
+#define PV_PLUGIN_ABI 2u
 struct pv_plugin {
 	uint32_t abi;
 	const struct pv_stage *const *stages; /* NULL-terminated */

@@ -6,29 +6,13 @@
 #include <time.h>
 
 #include <rte_cycles.h>
-#include <rte_ether.h>
 
-#include "core/datapath.h"
-#include "core/pipeline.h"
+#include "core/path_inline.h"
 
 #define IDLE_SHARE_SLEPT 32 /* one part in so many of the quiet time is slept at once */
 
-static inline bool
-admit(struct pv_worker *worker, const struct pv_port *port, struct rte_mbuf *packet)
-{
-	if (unlikely(packet->data_len < RTE_ETHER_HDR_LEN)) {
-		pv_drop(worker, port->id, PV_DROP_RUNT, packet);
-		return false;
-	}
-	if (unlikely(packet->pkt_len > port->frame_max)) {
-		pv_drop(worker, port->id, PV_DROP_OVERSIZED, packet);
-		return false;
-	}
-	return true;
-}
-
 /* Counts what came in and drops what is no frame. Returns how many remain, in order. */
-static uint16_t
+static __rte_always_inline uint16_t
 admit_burst(struct pv_worker *worker, const struct pv_port *port, struct rte_mbuf **packets, uint16_t count)
 {
 	struct pv_port_counters *counters = &worker->ports[port->id];
@@ -42,7 +26,7 @@ admit_burst(struct pv_worker *worker, const struct pv_port *port, struct rte_mbu
 
 		bytes += packet->pkt_len;
 		packet->port = port->id;
-		if (likely(admit(worker, port, packet)))
+		if (likely(pv_path_admit(worker, port, packet)))
 			packets[kept++] = packet;
 		pv_critical_leave(events, before);
 	}
@@ -51,42 +35,48 @@ admit_burst(struct pv_worker *worker, const struct pv_port *port, struct rte_mbu
 	return kept;
 }
 
-static void
-count_received(struct pv_worker *worker, const struct pv_port *port, uint16_t count, uint64_t cycles)
+static __rte_always_inline void
+forward_generic(struct pv_worker *worker, const struct pv_port *port, struct rte_mbuf **packets, uint16_t count,
+		uint64_t start, const struct pv_shape *shape)
 {
-	struct pv_section_counters *section = &worker->counters.section[PV_SECTION_RECEIVE];
+	uint16_t kept = admit_burst(worker, port, packets, count);
 
-	section->calls++;
-	section->packets += count;
-	section->cycles += cycles;
-	worker->ports[port->id].rx_calls++;
-	worker->ports[port->id].rx_cycles += cycles;
-	worker->counters.bursts++;
+	pv_path_count_received(worker, port, count, rte_rdtsc() - start);
+	if (kept > 0)
+		pv_chain_run(worker, pv_path_ingress_hook(port), packets, kept);
 }
 
-uint32_t
-pv_worker_poll(struct pv_worker *worker, const struct pv_queue *queue)
+static uint32_t
+poll_generic(struct pv_worker *worker, const struct pv_queue *queue)
 {
-	struct rte_mbuf *packets[PV_BURST_MAX];
-	struct pv_port *port = queue->port;
-	uint16_t count, kept;
-	uint64_t start;
-
-	if (!port->up || queue->queue >= port->active_queues)
-		return 0;
-	start = rte_rdtsc();
-	count = port->ops->rx_burst(port, queue->queue, packets, PV_BURST_MAX);
-	if (count == 0)
-		return 0;
-	kept = admit_burst(worker, port, packets, count);
-	count_received(worker, port, count, rte_rdtsc() - start);
-	if (kept > 0) {
-		pv_chain_run(worker, port->role == PV_ROLE_GUEST ? PV_HOOK_FROM_GUEST : PV_HOOK_FROM_WIRE, packets,
-			     kept);
-		pv_drain(worker);
-	}
-	return count;
+	return pv_path_poll(worker, queue, forward_generic, &pv_any_shape);
 }
+
+static uint32_t
+round_generic(struct pv_worker *worker)
+{
+	return pv_path_round(worker, forward_generic, &pv_any_shape);
+}
+
+static const struct pv_path *
+choose_generic(struct pv_worker *worker)
+{
+	static const struct pv_path path = { .shape = "generic", .poll = poll_generic, .round = round_generic };
+
+	return &path;
+}
+
+const struct pv_packet_path pv_path_generic = { .choose = choose_generic };
+
+static const struct pv_implementation generic = {
+	.primitive = PV_PRIMITIVE_PACKET_PATH,
+	.name = "generic",
+	.summary = "every packet passes the stages and is looked up in the switching table",
+	.plain = true,
+	.baselines = 1u << PV_BASELINE_UML,
+	.ops = &pv_path_generic,
+};
+PV_IMPLEMENTATION(generic)
 
 static uint16_t
 poll_mailbox(struct pv_worker *worker, struct rte_ring *mailbox)
@@ -130,20 +120,6 @@ pv_worker_flush(struct pv_worker *worker)
 		pv_chain_flush(worker, hook);
 		pv_drain(worker);
 	}
-}
-
-uint32_t
-pv_worker_round(struct pv_worker *worker)
-{
-	uint32_t packets = 0;
-
-	for (uint16_t i = 0; i < worker->n_queues; i++)
-		packets += pv_worker_poll(worker, &worker->queues[i]);
-	packets += pv_worker_poll_mailboxes(worker);
-	pv_worker_flush(worker);
-	worker->counters.rounds++;
-	worker->counters.packets += packets;
-	return packets;
 }
 
 void
@@ -233,6 +209,7 @@ run(struct pv_worker *worker)
 	enum pv_critical_way way = worker->datapath->critical;
 	int result = 0;
 
+	pv_path_choose(worker);
 	rte_rcu_qsbr_thread_online(worker->datapath->qsbr, worker->id);
 	if (way != PV_CRITICAL_POLL)
 		result = pv_worker_run_on_events(worker, way);

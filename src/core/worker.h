@@ -32,6 +32,8 @@
 #define PV_SOURCE_LEAVE (PV_PORTS_MAX + 1) /* and that datapath->leave was set */
 
 struct pv_datapath;
+struct pv_path;
+struct pv_packet_path;
 
 struct pv_port_counters {
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
@@ -46,6 +48,14 @@ struct pv_section_counters {
 	uint64_t calls, packets, cycles;
 };
 
+/* What the templates of flows were good for (core/path.h); all 0 on a path that has none. */
+struct pv_template_counters {
+	uint64_t hits;	  /* packets that a template told where to go */
+	uint64_t misses;  /* packets that went the generic way; of these, */
+	uint64_t stale;	  /* because something had changed since the template was made */
+	uint64_t evicted; /* templates that gave way to those of other flows */
+};
+
 struct pv_worker_counters {
 	uint64_t rounds, busy_rounds, sleeps;
 	uint64_t busy_cycles, idle_cycles;
@@ -54,6 +64,7 @@ struct pv_worker_counters {
 	uint64_t handed_over;
 	uint64_t flooded; /* copies made */
 	struct pv_section_counters section[PV_SECTION_COUNT];
+	struct pv_template_counters templates;
 };
 
 struct pv_queue {
@@ -112,6 +123,10 @@ struct pv_worker {
 	struct pv_fan hand;			  /* for other workers, by worker */
 	struct rte_ring *mailbox[PV_WORKERS_MAX]; /* from worker i; NULL from itself */
 	struct pv_worker_stages packet_stages;
+	const struct pv_packet_path *way; /* as bound (core/path.h) */
+	const struct pv_path *path;	  /* as chosen for the worker's shape */
+	void *path_state;		  /* of `way` */
+	_Atomic uint32_t generation;	  /* changes when decisions of stages or `path` may have changed */
 	struct pv_worker_counters counters;
 	struct pv_port_counters *ports; /* by port id */
 	struct pv_events events;	/* while it is told by signals */
@@ -196,7 +211,18 @@ pv_fan_is_full(const struct pv_fan *fan, uint16_t to)
 	return fan->vector[to]->count == PV_BURST_MAX;
 }
 
-/* Adds a packet to a destination's vector, which must not be full. */
+/* Adds a packet to the vector of a destination, which must not be full. In a section, or where there are no signals. */
+static inline void
+pv_fan_put(struct pv_fan *fan, struct pv_vector *vector, uint16_t to, struct rte_mbuf *packet)
+{
+	if (!vector->touched) {
+		vector->touched = true;
+		fan->touched[fan->n_touched++] = to;
+	}
+	vector->packets[vector->count++] = packet;
+}
+
+/* The same in a section of its own. */
 static inline void
 pv_fan_add(struct pv_fan *fan, uint16_t to, struct rte_mbuf *packet)
 {
@@ -204,11 +230,7 @@ pv_fan_add(struct pv_fan *fan, uint16_t to, struct rte_mbuf *packet)
 	struct pv_vector *vector = fan->vector[to];
 	bool before = pv_critical_enter(events);
 
-	if (!vector->touched) {
-		vector->touched = true;
-		fan->touched[fan->n_touched++] = to;
-	}
-	vector->packets[vector->count++] = packet;
+	pv_fan_put(fan, vector, to, packet);
 	pv_critical_leave(events, before);
 }
 

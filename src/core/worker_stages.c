@@ -8,6 +8,7 @@
 #include <rte_malloc.h>
 
 #include "base/log.h"
+#include "core/path.h"
 
 static bool
 have_same_options(const struct pv_stage *stage, const void *a, const void *b)
@@ -31,12 +32,14 @@ find_same(const struct pv_worker_stages *before, const struct pv_config_stage *l
 }
 
 static int
-begin(struct pv_stage_self *self, const struct pv_worker *worker, const struct pv_config_stage *listed)
+begin(struct pv_stage_self *self, struct pv_worker *worker, const struct pv_config_stage *listed)
 {
 	const struct pv_stage *stage = listed->stage;
 	int result;
 
-	*self = (struct pv_stage_self){ .stage = stage, .options = listed->options, .worker = worker->id };
+	*self = (struct pv_stage_self){
+		.stage = stage, .options = listed->options, .worker = worker->id, .generation = &worker->generation
+	};
 	self->drop_base = pv_stage_drop_base(stage);
 	self->state = rte_zmalloc(stage->name, RTE_MAX(stage->state_size, 1u), RTE_CACHE_LINE_SIZE);
 	if (self->state == NULL)
@@ -162,6 +165,7 @@ pv_worker_stages_replace(struct pv_worker *worker, const struct pv_worker_stages
 			end(&before->stages[i]);
 	free_set(before);
 	*before = *made;
+	pv_path_choose(worker);
 }
 
 void

@@ -1,30 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The data path "vio" as a vhost-user port has it: our own virtqueues (vio.h). */
-#include "vio/vhost_user.h"
-#include "vio/vio.h"
-
-static uint16_t
-receive_step(const struct pv_vhost *vhost, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
-{
-	return pv_vio_receive(vhost->vio, queue, packets, count);
-}
-
-static uint16_t
-transmit_step(const struct pv_vhost *vhost, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
-{
-	return pv_vio_transmit(vhost->vio, queue, packets, count);
-}
+#include "vio/vhost_vio.h"
 
 static uint16_t
 vio_rx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
-	return pv_vhost_in_steps(port->priv, queue, packets, count, receive_step);
+	return pv_vhost_vio_rx(port, queue, packets, count);
 }
 
 static uint16_t
 vio_tx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
-	return pv_vhost_send(port->priv, queue, packets, count, transmit_step);
+	return pv_vhost_vio_tx(port, queue, packets, count);
 }
 
 static bool

@@ -40,7 +40,9 @@ WORKERS = {
     "time_ns": 1, "tsc_hz": 2000000000,
     "workers": [{"id": 0, "cpu": 3, "signals": {"mask_calls_per_packet": 12.0}, "rounds": 1000, "busy_rounds": 10, "busy_cycles": 25, "idle_cycles": 75,
                  "busy_share": 0.25, "packets": 320, "calls": 10, "cycles_per_packet": 50.0, "packets_per_call": 32.0,
-                 "queues": ["vm0.0", "wire0.0"], "drops": {"no_port": 2}}],
+                 "queues": ["vm0.0", "wire0.0"], "drops": {"no_port": 2},
+                 "path": {"shape": "fused: vhost-user, no stages", "hits": 3000, "misses": 20, "stale": 1,
+                          "evicted": 0}}],
 }
 FDB = {
     "capacity": 8192, "used": 2, "ageing_s": 300, "learned": 12, "moved": 1, "aged": 0, "evicted": 0, "refused": 3000,
@@ -198,6 +200,9 @@ worker  cpu   busy  rounds  busy rounds  packets  packets/call  cycles/packet  m
 
 worker  drop reason  packets
 0       no_port            2
+
+worker  path                           hits  misses  stale  evicted
+0       fused: vhost-user, no stages  3,000      20      1        0
 """)
 
     def test_show_fdb(self):
