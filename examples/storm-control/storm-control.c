@@ -115,6 +115,13 @@ storm_process(struct pv_stage_self *self, struct pv_run *run, struct rte_mbuf **
 	}
 }
 
+/* Where flows have templates, those of frames to one station are not handed over at all. */
+static struct pv_decision
+storm_decide(struct pv_stage_self *self, enum pv_hook hook, enum pv_likeness likeness, const struct rte_mbuf *packet)
+{
+	return (struct pv_decision){ .verdict = is_group_frame(packet) ? PV_VERDICT_LOOK : PV_VERDICT_PASS };
+}
+
 static const struct pv_stage storm_control = {
 	.name = "storm-control",
 	.summary = "limits the broadcast and multicast frames that each port may send",
@@ -126,6 +133,7 @@ static const struct pv_stage storm_control = {
 	.state_size = sizeof(struct storm),
 	.init = storm_init,
 	.process = storm_process,
+	.decide = storm_decide,
 };
 
 PV_PLUGIN(&storm_control);

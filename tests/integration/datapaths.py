@@ -21,7 +21,9 @@ CONFIGURATIONS = {
     "vio-shared": ("vio", {"stages": ["shared-buffer-rings"]}),
     "vio-uml": ("vio", {"baseline": "uml"}),
     "vio-eul": ("vio", {"baseline": "uml", "stages": [
-        "signal-free-sync", "batched-syscalls", {"translation-cache": {"entries": 64}}, "shared-buffer-rings"]}),
+        "signal-free-sync", "batched-syscalls", {"translation-cache": {"entries": 64}}, "shared-buffer-rings",
+        "specialization"]}),
+    "vio-specialized": ("vio", {"stages": ["shared-buffer-rings", "specialization"]}),
 }
 
 

@@ -96,6 +96,21 @@ def other_frames_pass(switch, a, b):
     wait_until("and so does a flood of them", lambda: ports(switch)["wire1"]["tx"]["packets"] == before + FLOOD)
 
 
+def unicast_frames_need_no_call(switch, a):
+    """With templates the stage has decided about a flow after its first frames."""
+    def stage():
+        return next(one for one in switch.ctl("show", "stages")["stages"] if one["name"] == "storm-control")
+
+    def path():
+        return switch.ctl("show", "workers")["workers"][0]["path"]
+
+    check_equal(path()["shape"], "templates", "the worker has templates, and stages")
+    packets, before = stage()["packets"], path()["hits"]
+    send_frames(a, "eth0", [frame(OTHER, STATION)] * FLOOD)
+    wait_until("a flood to one station has been counted by the stage", lambda: stage()["packets"] == packets + FLOOD)
+    check(path()["hits"] - before > FLOOD // 2, "and most of it was not handed to it", path())
+
+
 def main():
     for program in ("meson", "ninja", "cc"):
         if not shutil.which(program):
@@ -113,6 +128,12 @@ def main():
             say("the storm")
             storm_is_stopped(switch, a)
             other_frames_pass(switch, a, b)
+        say("the same with templates of flows")
+        configuration = config(*wires, plugins=[str(plugin)], stages=["specialization", {"storm-control": OPTIONS}])
+        with daemon(configuration) as switch:
+            storm_is_stopped(switch, a)
+            other_frames_pass(switch, a, b)
+            unicast_frames_need_no_call(switch, a)
 
 
 if __name__ == "__main__":

@@ -27,13 +27,16 @@ MIB = 160
 CHANGES = (
     ("signal-free-sync", "off"),
     ("batched-syscalls", "off"),
+    ("specialization", "off"),
     ("shared-buffer-rings", "off"),
     ("signal-free-sync", "mode=poll"),
     ("batched-syscalls", "on"),
     ("shared-buffer-rings", "copy-break=1000"),
+    ("specialization", "key=flow"),
     ("signal-free-sync", "mode=mask"),
 )
-BOUND = {"signal-free-sync": "critical-section", "batched-syscalls": "host-io", "shared-buffer-rings": "buffer-passing"}
+BOUND = {"signal-free-sync": "critical-section", "batched-syscalls": "host-io", "shared-buffer-rings": "buffer-passing",
+         "specialization": "packet-path"}
 
 
 def bound(answer):

@@ -66,6 +66,10 @@ def mechanisms_are_those_of_the_configuration(switch):
     shown = switch.ctl("show", "stages")
     bound = {one["primitive"]: (one["implementation"], one["why"]) for one in shown["primitives"]}
     check_equal(bound["host-io"], ("per-burst", "stage batched-syscalls"), "the stage has bound its mechanism")
+    check_equal(bound["packet-path"], ("specialized", "stage specialization"), "and so has the one of the packet path")
+    path = switch.ctl("show", "workers")["workers"][0]["path"]
+    check(path["shape"].startswith("fused: vhost-user, no stages"), "the worker runs what was compiled for it", path)
+    check(path["hits"] > 100 * path["misses"], "templates have told most packets where to go", path)
     check("switch" in [stage["name"] for stage in shown["stages"]], "the framework's own parts are among the stages")
 
 

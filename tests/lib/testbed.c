@@ -162,6 +162,8 @@ describe(struct testbed *testbed, const struct testbed_setup *setup)
 	pv_options_init(pv_config_options, &config->settings);
 	config->settings.packets = 4096;
 	config->settings.fdb_entries = 1024;
+	if (setup->fdb_port_limit != 0)
+		config->settings.fdb_port_limit = setup->fdb_port_limit;
 	config->n_workers = setup->workers != 0 ? setup->workers : 1;
 	config->ports = testbed->ports;
 	config->n_ports = setup->ports;
@@ -263,6 +265,8 @@ testbed_inject_bytes(struct testbed *testbed, uint16_t port, uint16_t queue, con
 		else
 			assert_int_equal(rte_pktmbuf_chain(head, segment), 0);
 	}
+	if (fake->next_in[queue] == fake->n_in[queue])
+		fake->next_in[queue] = fake->n_in[queue] = 0;
 	assert_true(fake->n_in[queue] < QUEUE_MAX);
 	fake->in[queue][fake->n_in[queue]++] = head;
 }
