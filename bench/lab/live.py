@@ -44,7 +44,8 @@ class LivePlan:
         self.targets = {name: listed(config) for name, config in configs.items()}
         common = {key: value for key, value in configs[first].items() if key not in MAY_DIFFER}
         self._all = every_stage(self.targets)
-        self.config = {**common, "stages": [{name: options} if options else name for name, options in self._all.items()]}
+        stages = [{name: options} if options else name for name, options in self._all.items()]
+        self.config = {**common, "stages": stages}
 
     def enter(self, daemon, name):
         """Switch what differs now. DaemonError if the daemon refuses, or if it is not what it is to be afterwards."""
@@ -68,7 +69,7 @@ def check_alike(first, config, name, other):
 
 
 def every_stage(targets):
-    """All stages with options, in an order that is that of every target: an option that differs is that of the first."""
+    """All stages with the options that the first target with them has, in an order that is that of every target."""
     order = graphlib.TopologicalSorter()
     for stages in targets.values():
         names = list(stages)

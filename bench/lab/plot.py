@@ -23,7 +23,7 @@ ASIDE = 7  # pixels from a system to the next at the same x
 LOG_FROM = 15  # times that the greatest median is the least, from which on an axis is logarithmic
 
 
-@dataclass
+@dataclass(eq=False)
 class Series:
     """What is known of one system.
 

@@ -232,7 +232,8 @@ class Cells:
 
     def point(self, system, x):
         """The same in the unit of these cells, and all values."""
-        values = [self.factor * value for value in self._results.values(system, self._workload, self.metric, x).values()]
+        found = self._results.values(system, self._workload, self.metric, x)
+        values = [self.factor * value for value in found.values()]
         return estimate(values), values
 
     def ratio(self, system, other, x):

@@ -26,7 +26,8 @@ td { white-space: nowrap; } td small { color: #555; } td.group { padding-top: .8
 td.x { padding-left: 1.8em; } td.small, td.better, td.worse { white-space: normal; min-width: 8em; }
 .better { color: #00563f; font-weight: bold; } .worse { color: #a33c00; font-weight: bold; }
 figure { margin: 1em 0 2em; break-inside: avoid; } svg { width: 100%; max-width: 760px; height: auto; }
-@media print { body { margin: 0; max-width: none; font-size: 11pt; } h2 { break-after: avoid; } tr { break-inside: avoid; } }
+@media print { body { margin: 0; max-width: none; font-size: 11pt; } h2 { break-after: avoid; }
+  tr { break-inside: avoid; } }
 """
 HOW_TO_READ = (
     "In the plots a mark is the median of all runs, the bar through it the interval, and a faint dot a single run. "
@@ -174,8 +175,9 @@ def plots(results, cells):
     if None in cells.xs:
         alone = [Series(one.name, one.look, {None: one.points[None]}) for one in all_series if None in one.points]
         yield tag("figure", caption + dot_plot(cells.title, unit, alone) + note)
-    over_x = [Series(one.name, one.look, {x: at for x, at in one.points.items() if x is not None}) for one in all_series]
-    if any(one.points for one in over_x):
+    sized = {one: {x: at for x, at in one.points.items() if x is not None} for one in all_series}
+    over_x = [Series(one.name, one.look, points) for one, points in sized.items()]
+    if any(sized.values()):
         yield tag("figure", caption + line_plot(cells.title, cells.facts["x_label"] or "", unit, over_x) + note)
 
 

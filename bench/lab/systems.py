@@ -7,7 +7,6 @@
 
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
 from .daemon import Daemon, DaemonError, effective_config
 from .experiment import System

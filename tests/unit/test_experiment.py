@@ -9,7 +9,6 @@ import math
 import pathlib
 import random
 import re
-import statistics
 import sys
 import tempfile
 import types
@@ -444,7 +443,8 @@ class Reports(unittest.TestCase):
             page = report_html.write_report(directory, results)
             self.assertEqual(page.name, "report.html")
             folder = pathlib.Path(directory)
-            self.assertEqual(sorted(path.name for path in folder.iterdir()), ["report.html", "report.txt", "results.json"])
+            names = sorted(path.name for path in folder.iterdir())
+            self.assertEqual(names, ["report.html", "report.txt", "results.json"])
             again = experiment.Results.from_json(json.loads((folder / "results.json").read_text()))
             self.assertEqual(report.text_report(again), (folder / "report.txt").read_text())
 
