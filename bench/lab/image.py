@@ -28,6 +28,7 @@ QEMU = "qemu-system-x86_64"
 CLOUD_KERNEL = "linux-image-cloud-amd64"
 MODULES = {"uml": ("virtio_net", "ipv6"), "qemu": ("virtio_pci", "virtio_net", "virtio_console")}
 PROGRAMS = {"iperf3": "iperf3", "ethtool": None}  # program: package to install, or None if optional
+OWN_PROGRAMS = ("netlat",)  # of bench/guest-programs
 FOLDERS = "bin dev etc lib lib64 proc root run sbin sys tmp usr usr/bin usr/sbin".split()
 PROBE_TIMEOUT_S = 15
 DOWNLOAD_TIMEOUT_S = 300
@@ -83,6 +84,11 @@ def uml_release():
     """The version of the installed UML kernel."""
     uml = require(UML, "user-mode-linux")
     return subprocess.run([uml, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
+
+def own_program(name):
+    """Where the build has put one of bench/guest-programs."""
+    return Path(os.environ.get("PKTVIRT_BUILD") or REPO / "build") / "bench/guest-programs" / name
 
 
 def with_libraries(program):
@@ -189,6 +195,11 @@ def initramfs_entries(modules):
     for program, package in PROGRAMS.items():
         if package or shutil.which(program):
             add_program(entries, require(program, package))
+    for name in OWN_PROGRAMS:
+        if own_program(name).exists():
+            for library in with_libraries(own_program(name))[1:]:
+                add_file(entries, str(library).lstrip("/"), library.read_bytes(), 0o755)
+            add_file(entries, f"usr/bin/{name}", own_program(name).read_bytes(), 0o755)
     for module in modules:
         add_file(entries, f"lib/modules/{module.name.split('.ko')[0]}.ko", module_bytes(module), 0o644)
     names = "".join(f"/lib/modules/{module.name.split('.ko')[0]}.ko\n" for module in modules)

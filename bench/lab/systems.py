@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .daemon import Daemon, DaemonError, effective_config
 from .experiment import System
 from .guest import BootedGuest
-from .links import NativeLink, OvsLink, PktvirtLink, UmlTapLink
+from .links import NativeLink, PktvirtLink, UmlTapLink
 from .live import LivePlan, NotLive
 from .measure import BOOT_ESTIMATE_S, find_config, guest_cpus
 from .process import RunDir
@@ -51,7 +51,6 @@ OTHERS = {
         "User-mode Linux with its vector transport, on a bridge",
         lambda place: UmlTapLink(transport="vector", rate_bps=place.rate_bps),
     ),
-    "ovs": ("OVS-DPDK with the same guests", lambda place: OvsLink(kind=place.kind, peer=place.peer)),
 }
 
 

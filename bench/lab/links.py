@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Links: two ends that reach each other over a system that is to be measured. Context managers; entering one raises
+LabError if it does not come about, leaving it stops everything.
+
+    with PktvirtLink("eul.json") as link:
+        link.a.run(f"ping -c 1 {link.b.ip}")
+
+    a, b      the ends, each with .ip, .run(command, …), .spawn(command) -> .kill(), .program(name) -> its path there
+    daemon    the Daemon that is in between; None where there is no pktvirt
+    name      what it is
+"""
+
+import contextlib
+import itertools
+import os
+
+from .daemon import Daemon, effective_config
+from .guest import Guest
+from .image import own_program
+from .measure import find_config, guest_cpus
+from .netns import Namespace, host
+from .process import LabError, RunDir, janitor, run_quietly
+
+NETWORK = "10.77.0"
+BOOT_TIMEOUT_S = 90
+REACH_TRIES = 15
+_numbers = itertools.count()
+
+
+class LinkError(LabError):
+    """The two ends of a link do not come to reach each other."""
+
+
+class GuestEnd:
+    """A guest as the end of a link."""
+
+    def __init__(self, guest):
+        self.guest = guest
+        self.kind = guest.kind
+        self.ip = guest.ip.split("/")[0]
+
+    def run(self, command, timeout=60, check=True):
+        """Run a command to its end."""
+        return self.guest.run(command, timeout=timeout, check=check)
+
+    def spawn(self, command):
+        """Start a command."""
+        return self.guest.spawn(command)
+
+    def program(self, name):
+        """Where one of our programs is."""
+        return f"/usr/bin/{name}"
+
+
+class Said:
+    """What a command said, as guests tell it."""
+
+    def __init__(self, done):
+        self.text, self.status = done.stdout, done.returncode
+
+
+class NamespaceEnd:
+    """Linux itself, in a network namespace."""
+
+    kind = "native"
+
+    def __init__(self, namespace, ip, cpus):
+        self._namespace = namespace
+        self._cpus = cpus
+        self.ip = ip
+
+    def run(self, command, timeout=60, check=True):
+        """Run a command to its end."""
+        pinned = f"taskset -c {','.join(map(str, self._cpus))} sh -c '{command}'"
+        return Said(self._namespace.run(pinned, timeout=timeout, check=check))
+
+    def spawn(self, command):
+        """Start a command."""
+        return self._namespace.spawn(["sh", "-c", f"exec {command}"], cpus=self._cpus)
+
+    def program(self, name):
+        """Where one of our programs is."""
+        return str(own_program(name))
+
+
+class Link:
+    """What all links have in common."""
+
+    daemon = None
+
+    def __init__(self, rate_bps=None, say=lambda _text: None):
+        self._rate_bps = rate_bps
+        self._say = say
+        self._stack = None
+
+    def __enter__(self):
+        with contextlib.ExitStack() as stack:
+            self._start(stack)
+            self._wait_reachable()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception):
+        return self._stack.__exit__(*exception)
+
+    def _wait_reachable(self):
+        """The first packets may be lost, and a port may come up a moment after its guest."""
+        self._say("waiting until both ends reach each other")
+        for _ in range(REACH_TRIES):
+            if self.a.run(f"ping -q -c 1 -W 1 {self.b.ip}", check=False).status == 0:
+                return
+        raise LinkError(f"{self.name}: {self.a.ip} gets no answer from {self.b.ip}")
+
+    def _wire(self, stack, namespace, device):
+        """Put an interface of the host into a namespace, with the address of the far end, and its rate."""
+        host("ip", "link", "set", device, "netns", namespace.name)
+        namespace.run(f"ip addr add {NETWORK}.2/24 dev {device} && ip link set {device} up")
+        namespace.offload(device, tso="off", gso="off", tx="off")
+        limit(namespace, device, self._rate_bps)
+
+
+def limit(namespace, device, rate_bps):
+    """Have an interface send no more than so many bits a second: a token bucket of two milliseconds."""
+    if rate_bps:
+        burst = max(rate_bps // 8 // 500, 16000)
+        namespace.run(f"tc qdisc add dev {device} root tbf rate {rate_bps}bit burst {burst} latency 20ms")
+
+
+class PktvirtLink(Link):
+    """A guest on pktvirt, and Linux in a namespace behind a tap of pktvirt ("wire"), or a second guest ("guest").
+
+    config   file, or effective configuration; its first ports of type vhost-user are used
+    """
+
+    def __init__(self, config, kind="uml", peer="wire", rate_bps=None, say=lambda _text: None):
+        super().__init__(rate_bps, say)
+        self._config = config if isinstance(config, dict) else effective_config(find_config(config))
+        self._kind = kind
+        self._peer = peer
+        self.name = f"pktvirt, {kind}"
+        if kind not in ("uml", "qemu"):
+            raise LinkError(f"guests of kind {kind} run no programs: expected uml or qemu")
+
+    def _start(self, stack):
+        run_dir = RunDir()
+        stack.callback(run_dir.remove)
+        n_guests = 2 if self._peer == "guest" else 1
+        ports = [port for port in self._config["ports"] if "vhost-user" in port][:n_guests]
+        if len(ports) < n_guests:
+            raise LinkError(f"{n_guests} ports of type vhost-user are needed, there are {len(ports)}")
+        ports = [
+            {**port, "vhost-user": {**port["vhost-user"], "socket": str(run_dir / port["name"]), "mode": "server"}}
+            for port in ports
+        ]
+        wire = f"pv{os.getpid()}t{next(_numbers)}"
+        taps = [{"name": "wire0", "tap": {"interface": wire}}] if self._peer == "wire" else []
+        config = {key: value for key, value in self._config.items() if key not in ("name", "control-socket")}
+        cpus = guest_cpus(self._config["workers"])
+        namespace = stack.enter_context(Namespace("wire")) if taps else None
+        self._say("starting pktvirt")
+        self.daemon = stack.enter_context(Daemon({**config, "ports": ports + taps}))
+        if taps:
+            self._wire(stack, namespace, wire)
+        self._boot(stack, ports, cpus)
+        self.b = NamespaceEnd(namespace, f"{NETWORK}.2", cpus) if taps else self.b
+
+    def _boot(self, stack, ports, cpus):
+        guests = []
+        for number, port in enumerate(ports, 1):
+            guest = Guest(self._kind, port["name"], port["vhost-user"]["socket"], f"{NETWORK}.{number}/24", cpus=cpus)
+            guests.append(stack.enter_context(guest))
+        self._say("booting")
+        for guest in guests:
+            guest.wait_ready(BOOT_TIMEOUT_S)
+        self.a, self.b = GuestEnd(guests[0]), GuestEnd(guests[-1])
+
+
+class NativeLink(Link):
+    """Two namespaces over a veth pair: Linux itself."""
+
+    name = "native Linux"
+
+    def _start(self, stack):
+        cpus = sorted(os.sched_getaffinity(0))
+        near = stack.enter_context(Namespace("near"))
+        far = stack.enter_context(Namespace("far"))
+        device = near.veth(f"{NETWORK}.1/24")
+        near.offload("eth0", tso="off", gso="off", tx="off")
+        limit(near, "eth0", self._rate_bps)
+        self._wire(stack, far, device)
+        self.a, self.b = NamespaceEnd(near, f"{NETWORK}.1", cpus), NamespaceEnd(far, f"{NETWORK}.2", cpus)
+
+
+class UmlTapLink(Link):
+    """User-mode Linux on its own transports: "legacy" (tuntap) or "vector", over a bridge to a namespace."""
+
+    TRANSPORTS = {"legacy": "eth0=tuntap,{tap}", "vector": "vec0:transport=tap,ifname={tap},depth=128,gro=1"}
+
+    def __init__(self, transport="legacy", rate_bps=None, say=lambda _text: None):
+        super().__init__(rate_bps, say)
+        self._transport = transport
+        self.name = f"UML over its {transport} transport"
+
+    def _start(self, stack):
+        cpus = sorted(os.sched_getaffinity(0))
+        unique = f"pv{os.getpid()}x{next(_numbers)}"
+        tap, bridge = unique + "t", unique + "b"
+        for device in (tap, bridge):
+            ticket = janitor.add(run_quietly, "ip", "link", "del", device)
+            stack.callback(janitor.done, ticket)
+            stack.callback(run_quietly, "ip", "link", "del", device)
+        host("ip", "link", "add", bridge, "type", "bridge")
+        host("ip", "tuntap", "add", tap, "mode", "tap")
+        far = stack.enter_context(Namespace("far"))
+        end = far.veth(f"{NETWORK}.2/24")
+        far.offload("eth0", tso="off", gso="off", tx="off")
+        limit(far, "eth0", self._rate_bps)
+        for device in (tap, end):
+            host("ip", "link", "set", device, "master", bridge, "up")
+        host("ip", "link", "set", bridge, "up")
+        device = {"legacy": "eth0", "vector": "vec0"}[self._transport]
+        guest = Guest("uml", "uml0", None, f"{NETWORK}.1/24", cpus=cpus,
+                      extra=[self.TRANSPORTS[self._transport].format(tap=tap)])  # fmt: skip
+        self._say("booting")
+        stack.enter_context(guest).wait_ready(BOOT_TIMEOUT_S)
+        guest.run(f"ip addr flush dev {device}; ip addr add {guest.ip} dev {device}; ip link set {device} up")
+        self.a, self.b = GuestEnd(guest), NamespaceEnd(far, f"{NETWORK}.2", cpus)
