@@ -156,6 +156,15 @@ set_up_protocol(struct frontend *frontend)
 	return result;
 }
 
+/* The device handles messages one after the other: after an answer it has handled all that came before. */
+static int
+wait_until_seen(struct frontend *frontend)
+{
+	uint64_t features;
+
+	return ask_u64(frontend, GET_FEATURES, &features);
+}
+
 int
 frontend_enable_pair(struct frontend *frontend, uint16_t pair, bool enable)
 {
@@ -166,16 +175,7 @@ frontend_enable_pair(struct frontend *frontend, uint16_t pair, bool enable)
 
 		result = frontend_tell(frontend, SET_VRING_ENABLE, &state, sizeof(state), NULL, 0);
 	}
-	return result;
-}
-
-/* The device handles messages one after the other: after an answer it has handled all that came before. */
-static int
-wait_until_seen(struct frontend *frontend)
-{
-	uint64_t features;
-
-	return ask_u64(frontend, GET_FEATURES, &features);
+	return result != 0 ? result : wait_until_seen(frontend);
 }
 
 int

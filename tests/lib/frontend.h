@@ -102,7 +102,7 @@ const char *frontend_complaint(const struct frontend *frontend);
 int frontend_stop_rings(struct frontend *frontend);
 /* Gives the rings to the device, from where it had stopped. */
 int frontend_start_rings(struct frontend *frontend);
-/* Enables or disables the rings of a queue pair (SET_VRING_ENABLE). */
+/* Enables or disables the rings of a queue pair (SET_VRING_ENABLE), and waits until the device has done so. */
 int frontend_enable_pair(struct frontend *frontend, uint16_t pair, bool enable);
 
 /* While the rings are stopped: puts all memory elsewhere but for the guest, and tells the device. */
