@@ -151,16 +151,19 @@ pv_path_send_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vec
  * room for that.
  */
 static inline bool
-pv_path_owns_its_bytes(const struct pv_port *port, struct rte_mbuf *packet)
+pv_path_owns_its_bytes(struct pv_worker *worker, uint16_t to, struct rte_mbuf *packet)
 {
-	return port->copies || !RTE_MBUF_HAS_EXTBUF(packet->next) || rte_pktmbuf_linearize(packet) == 0;
+	if (worker->datapath->ports[to]->copies || !RTE_MBUF_HAS_EXTBUF(packet->next))
+		return true;
+	worker->ports[to].linearized++;
+	return rte_pktmbuf_linearize(packet) == 0;
 }
 
 /* As pv_collect_for_sending(). */
 static __rte_always_inline void
 pv_path_collect(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to, const struct pv_shape *shape)
 {
-	if (packet->nb_segs > 1 && unlikely(!pv_path_owns_its_bytes(worker->datapath->ports[to], packet))) {
+	if (packet->nb_segs > 1 && unlikely(!pv_path_owns_its_bytes(worker, to, packet))) {
 		pv_drop(worker, to, PV_DROP_NO_BUFFER, packet);
 		return;
 	}

@@ -51,6 +51,7 @@ sum_port(const struct pv_datapath *datapath, uint16_t port, struct pv_port_count
 		sum->tx_calls += counters->tx_calls;
 		sum->rx_cycles += counters->rx_cycles;
 		sum->tx_cycles += counters->tx_cycles;
+		sum->linearized += counters->linearized;
 		for (uint16_t reason = 0; reason < pv_drop_count(); reason++)
 			sum->drops[reason] += counters->drops[reason];
 	}
@@ -74,13 +75,14 @@ port_json(const struct pv_datapath *datapath, const struct pv_port *port)
 	sum_port(datapath, port->id, &sum);
 	if (port->mac.set)
 		pv_mac_format(port->mac.bytes, mac);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:i, s:{s:i, s:i}, s:o, s:o, s:o, s:o}", "name", port->name,
+	return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:i, s:{s:i, s:i}, s:o, s:o, s:I, s:o, s:o}", "name", port->name,
 			 "type", port->type->name, "role", pv_role_names[port->role], "state", port->up ? "up" : "down",
 			 "mac", port->mac.set ? mac : NULL, "mtu", (int)port->mtu, "queues", "configured", port->queues,
 			 "active", port->up ? port->active_queues : 0, "rx",
 			 direction_json(sum.rx_packets, sum.rx_bytes, sum.rx_calls, sum.rx_cycles), "tx",
-			 direction_json(sum.tx_packets, sum.tx_bytes, sum.tx_calls, sum.tx_cycles), "drops",
-			 drops_json(sum.drops, 0, pv_drop_count()), "detail", detail);
+			 direction_json(sum.tx_packets, sum.tx_bytes, sum.tx_calls, sum.tx_cycles), "linearized",
+			 (json_int_t)sum.linearized, "drops", drops_json(sum.drops, 0, pv_drop_count()), "detail",
+			 detail);
 }
 
 json_t *

@@ -39,6 +39,7 @@ struct pv_port_counters {
 	uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
 	uint64_t rx_calls, tx_calls;   /* that moved a packet */
 	uint64_t rx_cycles, tx_cycles; /* in them */
+	uint64_t linearized; /* packets copied into one buffer, for a device that holds on to what it is given */
 	uint64_t drops[PV_DROP_MAX];
 };
 

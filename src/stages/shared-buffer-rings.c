@@ -12,7 +12,9 @@
  *
  * Who owns what: the guest's buffer is on loan from when its frame is received until the last packet that refers to it
  * is freed, and is given back in the order in which it came. A guest keeps at least half of its ring: when more is on
- * loan, frames are copied. Ports that hold packets (taps, devices) get copies.
+ * loan, frames are copied. A tap's frames the kernel takes straight from there. A
+ * device of DPDK holds on to what it is given, so the payload is copied once into a buffer of the packet pool; that of
+ * an AF_XDP device is its UMEM, and the device copies no more.
  */
 #include "core/primitive.h"
 #include "core/stage.h"

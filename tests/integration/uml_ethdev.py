@@ -11,6 +11,7 @@ import sys
 from support import (
     Namespace,
     Skip,
+    check,
     check_equal,
     check_ping,
     config,
@@ -45,28 +46,38 @@ def require(driver):
             raise Skip(f"this kernel has no AF_XDP sockets: {error}") from None
 
 
-def guest_reaches_namespace(driver):
+def payload_is_copied_once(port, guest):
+    """What stayed in the guest's memory was copied into one buffer of the pool, which is AF_XDP's UMEM."""
+    shared = sum(ring["shared"] for ring in guest["detail"]["rings"])
+    check(shared > 0, "payload is shared", guest["detail"])
+    check_equal(port["linearized"], shared, "each frame whose payload was shared is copied once")
+
+
+def guest_reaches_namespace(driver, stages):
     """Ping and a checked transfer each way."""
     with workspace() as directory, Namespace("wire") as wire:
         host_end = wire.veth("10.77.0.9/24")
         wire.offload(tx="off")  # checksums, which no hardware adds on a veth
-        switched = config(vhost("vm0", directory), ethdev("wire0", DEVARGS[driver].format(host_end)))
+        switched = config(vhost("vm0", directory), ethdev("wire0", DEVARGS[driver].format(host_end)), stages=stages)
         with daemon(switched) as switch, running(uml("vm0", directory, 1)) as (vm0,):
             check_ping(vm0, "10.77.0.9")
             check_ping(wire, "10.77.0.1")
             transfer(vm0, wire, "10.77.0.9", MIB)
             transfer(wire, vm0, "10.77.0.1", MIB)
             wait_until("every frame is accounted for", lambda: is_conserved(switch))
-            port = ports(switch)["wire0"]
+            port, guest = ports(switch)["wire0"], ports(switch)["vm0"]
             check_equal((port["type"], port["role"]), ("ethdev", "wire"), "the device is a wire")
             check_equal(port["detail"]["driver"], f"net_{driver}", "the driver is the one asked for")
+            if stages:
+                payload_is_copied_once(port, guest)
 
 
 def main():
     for driver in sys.argv[1:] or DEVARGS:
-        say(driver)
         require(driver)
-        guest_reaches_namespace(driver)
+        for stages in ([], ["shared-buffer-rings"]):
+            say(" ".join([driver, *stages]))
+            guest_reaches_namespace(driver, stages)
 
 
 if __name__ == "__main__":
