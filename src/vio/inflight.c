@@ -2,6 +2,7 @@
 #include "vio/inflight.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,16 +16,17 @@
 #include "vio/virtqueue.h"
 
 #define VERSION 1
-#define ALIGNMENT 64u	      /* of a ring's region, as QEMU and DPDK have it */
-#define PACKED_HEADER 32u     /* bytes, with padding */
-#define PACKED_DESCRIPTOR 32u /* bytes for each entry of a packed ring */
+_Static_assert(sizeof(struct pv_inflight_packed) == 32, "as QEMU and DPDK lay it out");
+_Static_assert(sizeof(struct pv_inflight_entry) == 32, "as QEMU and DPDK lay it out");
+#define ALIGNMENT 64u /* of a ring's region, as QEMU and DPDK have it */
 
 static uint32_t
 region_size(uint16_t ring_size, bool packed)
 {
 	uint32_t split_size = (uint32_t)(sizeof(struct pv_inflight_split) +
 					 ring_size * sizeof(((struct pv_inflight_split *)NULL)->chain[0]));
-	uint32_t packed_size = PACKED_HEADER + ring_size * PACKED_DESCRIPTOR;
+	uint32_t packed_size =
+		(uint32_t)(sizeof(struct pv_inflight_packed) + ring_size * sizeof(struct pv_inflight_entry));
 
 	return RTE_ALIGN_CEIL(packed ? packed_size : split_size, ALIGNMENT);
 }
@@ -232,22 +234,145 @@ pv_inflight_publish(struct pv_virtqueue *queue)
 
 /* --- packed ------------------------------------------------------------------------------------------------------- */
 
-/* Whether the burst that begins at the old position was published: then its first place is marked as used. */
-static bool
-was_published(const struct pv_virtqueue *queue, const struct pv_inflight_packed *region)
+/* The region's entries, behind its beginning. */
+static struct pv_inflight_entry *
+entries_of(struct pv_inflight_packed *region)
 {
-	uint16_t flags = pv_packed_rest(&queue->ring[region->old_used]).flags;
+	return (struct pv_inflight_entry *)(region + 1);
+}
 
-	return !pv_packed_is_available(flags, region->old_used_wrap != 0);
+/* Notes what will be given back. */
+static void
+intend(struct pv_virtqueue *queue, const struct pv_used *used, uint16_t n)
+{
+	struct pv_inflight_packed *region = queue->journal;
+	uint16_t place = queue->next_used;
+	bool wrap = queue->used_wrap;
+
+	for (uint16_t i = 0; i < n; i++) {
+		entries_of(region)[i] = (struct pv_inflight_entry){ .slots = used[i].slots,
+								    .id = used[i].id,
+								    .length = used[i].length };
+		pv_packed_advance(queue, &place, &wrap, used[i].slots);
+	}
+	region->used = place;
+	region->used_wrap = wrap;
+	__atomic_store_n(&region->noted, n, __ATOMIC_RELEASE);
+	atomic_thread_fence(memory_order_release);
+}
+
+/* It is: the note is not needed any more. */
+static void
+commit(struct pv_inflight_packed *region)
+{
+	atomic_thread_fence(memory_order_release);
+	region->old_used = region->used;
+	region->old_used_wrap = region->used_wrap;
+	__atomic_store_n(&region->noted, 0, __ATOMIC_RELEASE);
+}
+
+void
+pv_inflight_push_packed(struct pv_virtqueue *queue, const struct pv_used *used, uint16_t n)
+{
+	while (n > 0) {
+		/* A guest that makes used descriptors available again before it is told could have more of them. */
+		uint16_t together = RTE_MIN(n, queue->size);
+
+		intend(queue, used, together);
+		pv_packed_push_all(queue, used, together);
+		commit(queue->journal);
+		used += together;
+		n -= together;
+	}
+}
+
+/* What a backend before us was about to give back, and where it began with that. */
+struct note {
+	struct pv_used used[PV_INFLIGHT_ENTRIES];
+	uint16_t n, place, slots;
+	bool wrap;
+};
+
+/*
+ * Copies what is noted. Where it began follows from the position behind it: `old_used` may have been changing. False
+ * when it cannot be so: the frontend may write there.
+ */
+static bool
+read_note(const struct pv_virtqueue *queue, struct pv_inflight_packed *region, const struct pv_inflight_packed *found,
+	  struct note *note)
+{
+	note->n = found->noted;
+	note->slots = 0;
+	if (note->n > PV_INFLIGHT_ENTRIES || note->n > queue->size || found->used >= queue->size)
+		return false;
+	for (uint16_t i = 0; i < note->n; i++) {
+		const volatile struct pv_inflight_entry *entry = &entries_of(region)[i];
+
+		note->used[i] = (struct pv_used){ .id = entry->id, .slots = entry->slots, .length = entry->length };
+		if (note->used[i].slots == 0 || note->used[i].slots > queue->size - note->slots)
+			return false;
+		note->slots += note->used[i].slots;
+	}
+	note->place = found->used;
+	note->wrap = found->used_wrap != 0;
+	if (note->place < note->slots) {
+		note->place += queue->size;
+		note->wrap = !note->wrap;
+	}
+	note->place -= note->slots;
+	return true;
+}
+
+/* Whether the guest was shown what begins at a place: then it is marked as used, or available once more. */
+static bool
+was_published(const struct pv_virtqueue *queue, uint16_t place, bool wrap)
+{
+	return !pv_packed_is_available(pv_packed_rest(&queue->ring[place]).flags, wrap);
+}
+
+/* Gives back what is noted, unless the guest has it already. The queue is at the place of the first. */
+static void
+complete(struct pv_virtqueue *queue, const struct note *note)
+{
+	if (was_published(queue, note->place, note->wrap)) {
+		pv_packed_advance(queue, &queue->next_used, &queue->used_wrap, note->slots);
+		return;
+	}
+	pv_packed_push_all(queue, note->used, note->n);
 }
 
 static void
-find_place(struct pv_virtqueue *queue, const struct pv_inflight_packed *region)
+set_place(struct pv_virtqueue *queue, uint16_t place, bool wrap)
 {
-	bool published = region->used < queue->size && was_published(queue, region);
+	queue->next_used = place;
+	queue->used_wrap = wrap;
+}
 
-	queue->next_used = published ? region->used : region->old_used;
-	queue->used_wrap = (published ? region->used_wrap : region->old_used_wrap) != 0;
+/* Without a note: another backend may have been killed between the two positions. */
+static void
+find_position(struct pv_virtqueue *queue, const struct pv_inflight_packed *found)
+{
+	bool old_wrap = found->old_used_wrap != 0;
+
+	if (found->old_used >= queue->size)
+		return;
+	if (found->used < queue->size && was_published(queue, found->old_used, old_wrap))
+		set_place(queue, found->used, found->used_wrap != 0);
+	else
+		set_place(queue, found->old_used, old_wrap);
+}
+
+static void
+find_place(struct pv_virtqueue *queue, struct pv_inflight_packed *region, const struct pv_inflight_packed *found)
+{
+	struct note note;
+
+	if (found->noted == 0) {
+		find_position(queue, found);
+	} else if (read_note(queue, region, found, &note)) {
+		set_place(queue, note.place, note.wrap);
+		complete(queue, &note);
+	}
 	queue->next_avail = queue->published = queue->next_used;
 	queue->avail_wrap = queue->used_wrap;
 }
@@ -259,12 +384,13 @@ begin_packed(struct pv_virtqueue *queue, struct pv_inflight_packed *region, bool
 
 	memcpy(&found, region, sizeof(found));
 	rte_compiler_barrier(); /* the frontend may write there: what is used from here on is the copy */
-	if (recover && found.version == VERSION && found.size == queue->size && found.old_used < queue->size)
-		find_place(queue, &found);
+	if (recover && found.version == VERSION && found.size == queue->size)
+		find_place(queue, region, &found);
 	region->version = VERSION;
 	region->size = queue->size;
-	region->old_used = region->used = queue->next_used;
-	region->old_used_wrap = region->used_wrap = queue->used_wrap;
+	region->used = queue->next_used;
+	region->used_wrap = queue->used_wrap;
+	commit(region);
 	queue->journal = region;
 }
 

@@ -7,15 +7,16 @@
  * The region of a split ring is kept as the protocol has it, for whatever other backend may come after us, and what a
  * backend before us left there is submitted again, in the order in which it was taken.
  *
- * Of a packed ring's region only the position is kept, in two steps around the store that gives a chain back, so that
- * it is right whenever we are killed. Chains are given back in the order in which they were taken (vio_receive.c), each
- * to its own place, so what is in flight still stands in the ring behind that position: to begin there is to submit it
- * again. A backend that gives back out of order would have to be told more.
+ * Of a packed ring's region only the position is kept. Chains are given back in the order in which they were taken
+ * (vio_receive.c), each to its own place, so what is in flight still stands in the ring behind that position: to begin
+ * there is to submit it again. A backend that gives back out of order would have to be told more. Chains that are given
+ * back together, as those of one frame have to be, overwrite each other's descriptors before the guest is shown the
+ * first: what is to be written is noted in the region first, and written again by who comes after us when the guest has
+ * not seen it. Whenever we are killed, either all of them are given back or none.
  */
 #ifndef PV_VIO_INFLIGHT_H
 #define PV_VIO_INFLIGHT_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,13 +32,29 @@ struct pv_inflight_split {
 	} chain[];
 };
 
-/* The beginning of a packed ring's ("QueueRegionPacked"). */
+/* The beginning of a packed ring's ("QueueRegionPacked"), */
 struct pv_inflight_packed {
 	uint64_t features;
-	uint16_t version, size, free_head, old_free_head, used, old_used;
+	uint16_t version, size, free_head, old_free_head;
+	uint16_t used, old_used; /* the position behind what is noted, and that of all that was given back before */
 	uint8_t used_wrap, old_used_wrap;
-	uint8_t padding[7];
+	uint16_t noted; /* entries, while chains are given back; padding in the protocol */
+	uint8_t padding[4];
 };
+
+/* and its entries ("DescStatePacked"): one for each chain that is being given back, none of them "inflight". */
+struct pv_inflight_entry {
+	uint8_t inflight, padding;
+	uint16_t next, last;
+	uint16_t slots; /* "num" */
+	uint64_t counter;
+	uint16_t id;
+	uint16_t flags;
+	uint32_t length;
+	uint64_t address;
+};
+
+#define PV_INFLIGHT_ENTRIES 320 /* of a burst, and of the longest frame behind it */
 
 /* The regions of all rings of a port. */
 struct pv_inflight {
@@ -86,21 +103,7 @@ void pv_inflight_take(struct pv_virtqueue *queue, const struct pv_available *cha
 void pv_inflight_push(struct pv_virtqueue *queue, const struct pv_used *used, uint16_t n);
 void pv_inflight_publish(struct pv_virtqueue *queue);
 
-/* And for a packed one, before and after the store that publishes a burst. */
-static inline void
-pv_inflight_intend(struct pv_inflight_packed *region, uint16_t used, bool wrap)
-{
-	region->used = used;
-	region->used_wrap = wrap;
-	atomic_thread_fence(memory_order_release);
-}
-
-static inline void
-pv_inflight_commit(struct pv_inflight_packed *region)
-{
-	atomic_thread_fence(memory_order_release);
-	region->old_used = region->used;
-	region->old_used_wrap = region->used_wrap;
-}
+/* And for a packed one: gives back up to PV_INFLIGHT_ENTRIES chains, all at once, with pv_packed_push_all(). */
+void pv_inflight_push_packed(struct pv_virtqueue *queue, const struct pv_used *used, uint16_t n);
 
 #endif

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC 0x3174736575675670ULL /* "pVguest1" */
+#define MAGIC 0x3274736575675670ULL /* "pVguest2" */
 
 static void
 name_file(char *path, size_t size, const char *socket)

@@ -6,7 +6,7 @@
  * - the features that the guest negotiated. They are offered again, whatever the configuration says by then: a guest
  *   cannot give back what its driver uses, and its device model would connect and give up for ever.
  * - the place in each packed ring, unless the frontend keeps it (inflight.h): QEMU does not know it when its backend is
- *   gone. It is kept the same way, in two steps around each chain that is given back.
+ *   gone. It is kept the same way.
  *
  * The file is there from when a guest attaches until its connection ends, and stays when pktvirt ends before the guest.
  * All of it is ours: what is not as we wrote it is not used.
@@ -26,7 +26,10 @@ struct pv_remembered_ring {
 	uint16_t size;
 	uint16_t told; /* base that the frontend began with */
 	uint16_t live; /* in use: the place in it is in the journal, not with the frontend */
-	struct pv_inflight_packed journal;
+	struct {
+		struct pv_inflight_packed place;
+		struct pv_inflight_entry entries[PV_INFLIGHT_ENTRIES];
+	} journal;
 };
 
 struct pv_remembered {

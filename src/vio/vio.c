@@ -447,8 +447,8 @@ was_used(const struct pv_virtqueue *queue)
 	return false;
 }
 
-/* A packed ring whose place nobody else keeps; where it was left, if it is the ring that we knew. */
-static void
+/* A packed ring whose place nobody else keeps; where it was left, if it is the ring that we knew: then true. */
+static bool
 remember_ring(struct pv_vio *vio, uint16_t index, struct pv_virtqueue *queue, uint16_t told, bool first)
 {
 	struct pv_remembered_ring *known = &vio->remembered->rings[index];
@@ -464,10 +464,11 @@ remember_ring(struct pv_vio *vio, uint16_t index, struct pv_virtqueue *queue, ui
 	known->live = 1;
 	if (first)
 		known->told = told;
+	return same;
 }
 
-/* Has the ring's place kept where it outlives us. */
-static void
+/* Has the ring's place kept where it outlives us. Whether it may go on where another device was killed. */
+static bool
 track_ring(struct pv_vio *vio, uint16_t index, const struct pv_virtqueue_setup *setup)
 {
 	struct pv_virtqueue *queue = &vio->rings[index].queue;
@@ -479,9 +480,9 @@ track_ring(struct pv_vio *vio, uint16_t index, const struct pv_virtqueue_setup *
 		/* A split ring's region is always true; a packed one's is not when the guest has begun anew since. */
 		pv_inflight_begin(queue, region, !queue->packed || (vio->inflight.known & BIT(index)) == 0);
 		vio->inflight.known |= BIT(index);
-	} else if (queue->packed && vio->remembered != NULL) {
-		remember_ring(vio, index, queue, setup->avail_base, first);
+		return first;
 	}
+	return queue->packed && vio->remembered != NULL && remember_ring(vio, index, queue, setup->avail_base, first);
 }
 
 static void
@@ -509,10 +510,11 @@ load_ring(struct pv_vio *vio, int vid, uint16_t index)
 		unload_ring(vio, ring);
 		return;
 	}
-	if (index != PV_VIO_CONTROL) /* a command that is executed again does no harm */
-		track_ring(vio, index, &setup);
 	if (ring->call_fd >= 0)
 		never_wait(ring->call_fd);
+	/* A command that is executed again does no harm. Who was killed may not have called for what it gave back. */
+	if (index != PV_VIO_CONTROL && track_ring(vio, index, &setup))
+		pv_vio_call_unless_full(ring);
 	pv_virtqueue_set_kicks(&ring->queue, false);
 	ring->asked = 0;
 	ring->loaded = true;

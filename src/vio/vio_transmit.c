@@ -22,6 +22,7 @@ enum { FRAME_SENT = -1, RING_FULL = -2, RING_STOPS = -3 }; /* or a drop reason *
 #define HELD_MAX_MS 100	 /* without an answer of the frontend */
 #define FURTHER_MAX 1024 /* descriptors of a frame's further chains: each costs time, however little it holds */
 #define USED_MAX 256	 /* chains of one frame: of 64 KiB in buffers of 256 bytes, which nobody offers */
+_Static_assert(PV_BURST_MAX + USED_MAX <= PV_INFLIGHT_ENTRIES, "what is pushed together can be noted");
 
 struct delivery {
 	struct pv_vio *vio;
@@ -29,7 +30,7 @@ struct delivery {
 	struct pv_available chains[PV_BURST_MAX];
 	uint8_t *at[PV_BURST_MAX]; /* the buffer of a plain chain */
 	uint16_t n, next;	   /* chains looked at, and the next one to be used */
-	struct pv_used used[PV_BURST_MAX + USED_MAX];
+	struct pv_used used[PV_INFLIGHT_ENTRIES];
 	uint16_t n_used;
 	bool pushed; /* something, in this burst */
 };

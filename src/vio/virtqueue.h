@@ -348,24 +348,16 @@ pv_packed_push_all(struct pv_virtqueue *queue, const struct pv_used *used, uint1
 		pv_packed_store(queue, queue->next_used, queue->used_wrap, &used[i]);
 		pv_packed_advance(queue, &queue->next_used, &queue->used_wrap, used[i].slots);
 	}
-	if (unlikely(queue->journal != NULL))
-		pv_inflight_intend(queue->journal, queue->next_used, queue->used_wrap);
 	pv_packed_store(queue, first, first_wrap, &used[0]);
-	if (unlikely(queue->journal != NULL))
-		pv_inflight_commit(queue->journal);
 }
 
-/* One by one where the place is kept: who is killed in the middle of more has overwritten some that nobody knows of. */
 static inline void
 pv_packed_push(struct pv_virtqueue *queue, const struct pv_used *used, uint16_t n)
 {
-	if (likely(queue->journal == NULL)) {
-		if (n > 0)
-			pv_packed_push_all(queue, used, n);
-		return;
-	}
-	for (uint16_t i = 0; i < n; i++)
-		pv_packed_push_all(queue, &used[i], 1);
+	if (unlikely(queue->journal != NULL))
+		pv_inflight_push_packed(queue, used, n);
+	else if (n > 0)
+		pv_packed_push_all(queue, used, n);
 }
 
 /* --- both -------------------------------------------------------------------------------------------------------- */

@@ -17,7 +17,7 @@
 static uint8_t *
 map_region(void)
 {
-	uint8_t *all = mmap(NULL, DRIVER_REGION + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *all = mmap(NULL, DRIVER_REGION + 2 * GUARD, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	assert_ptr_not_equal(all, MAP_FAILED);
 	assert_int_equal(mprotect(all + GUARD, DRIVER_REGION, PROT_READ | PROT_WRITE), 0);

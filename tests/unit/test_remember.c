@@ -41,12 +41,12 @@ rings_are_kept_for_a_guest_with_the_same_features_only(void **state)
 
 	assert_non_null(it);
 	it->rings[1].live = 1;
-	it->rings[1].journal.used = 7;
+	it->rings[1].journal.place.used = 7;
 	pv_remember_close(it);
 	it = pv_remember_open(socket_path, FEATURES);
 	assert_non_null(it);
 	assert_int_equal(it->rings[1].live, 1);
-	assert_int_equal(it->rings[1].journal.used, 7);
+	assert_int_equal(it->rings[1].journal.place.used, 7);
 	pv_remember_close(it);
 	it = pv_remember_open(socket_path, FEATURES | 2);
 	assert_non_null(it);

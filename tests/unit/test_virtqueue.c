@@ -787,50 +787,6 @@ a_driver_that_does_not_wait_gets_no_more_chains_taken_than_the_ring_is_long(void
 	end(&it);
 }
 
-/* --- what was in flight ------------------------------------------------------------------------------------------ */
-
-static void
-chains_in_flight_are_taken_again_in_the_order_in_which_they_were(void **state)
-{
-	static const uint16_t order[] = { 3, 0, 5 };
-	struct pair it = pair(false, 8, 0);
-	struct pv_inflight_split *region = calloc(1, pv_inflight_size(1, 8, false));
-	struct pv_available chains[8];
-
-	assert_non_null(region);
-	region->version = 1;
-	for (uint16_t i = 0; i < RTE_DIM(order); i++) {
-		region->chain[order[i]].inflight = 1;
-		region->chain[order[i]].counter = 10u + i;
-	}
-	pv_inflight_begin(&it.queue, region, true);
-	assert_int_equal(peek(&it, chains, 8), RTE_DIM(order));
-	for (uint16_t i = 0; i < RTE_DIM(order); i++)
-		assert_int_equal(chains[i].id, order[i]);
-	assert_int_equal(pv_virtqueue_avail_base(&it.queue), RTE_DIM(order));
-	free(region);
-	end(&it);
-}
-
-/* What the region of a packed ring says is used when it can be, and never when it cannot. */
-static void
-a_packed_ring_goes_on_at_a_place_that_it_has(void **state)
-{
-	for (uint16_t place = 6; place <= 9; place++) {
-		struct pair it = pair(true, 8, 0);
-		struct pv_inflight_packed *region = calloc(1, pv_inflight_size(1, 8, true));
-
-		assert_non_null(region);
-		region->version = 1;
-		region->size = 8;
-		region->old_used = region->used = place;
-		pv_inflight_begin(&it.queue, region, true);
-		assert_int_equal(pv_virtqueue_used_base(&it.queue), place < 8 ? place : 0x8000);
-		free(region);
-		end(&it);
-	}
-}
-
 /* --- what a queue may begin with --------------------------------------------------------------------------------- */
 
 static void
@@ -1185,8 +1141,6 @@ main(void)
 		cmocka_unit_test(a_used_packed_chain_takes_one_descriptor_and_skips_the_rest),
 		cmocka_unit_test(a_queue_goes_on_where_its_bases_say),
 		cmocka_unit_test(a_driver_that_does_not_wait_gets_no_more_chains_taken_than_the_ring_is_long),
-		cmocka_unit_test(chains_in_flight_are_taken_again_in_the_order_in_which_they_were),
-		cmocka_unit_test(a_packed_ring_goes_on_at_a_place_that_it_has),
 		cmocka_unit_test(a_ring_that_leaves_its_region_is_told),
 		cmocka_unit_test(sizes_that_the_specification_does_not_have_are_refused),
 		cmocka_unit_test(areas_that_are_not_aligned_are_refused),
