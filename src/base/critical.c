@@ -84,7 +84,7 @@ start_timer(struct pv_events *events, uint32_t tick_us)
 int
 pv_events_begin(struct pv_events *events, enum pv_critical_way way, uint32_t tick_us)
 {
-	sigset_t ours;
+	sigset_t ours, before;
 	int result;
 
 	fill(&ours);
@@ -92,17 +92,20 @@ pv_events_begin(struct pv_events *events, enum pv_critical_way way, uint32_t tic
 	events->masked = false;
 	events->pending = 0;
 	events->thread = pthread_self();
-	pthread_sigmask(SIG_BLOCK, &ours, &events->open);
+	pthread_sigmask(SIG_BLOCK, &ours, &before);
+	events->open = before;
 	sigdelset(&events->open, SIGIO);
 	sigdelset(&events->open, SIGALRM);
 	pthread_sigmask(SIG_BLOCK, NULL, &events->closed);
 	result = start_timer(events, tick_us);
-	if (result != 0)
+	if (result != 0) {
+		pthread_sigmask(SIG_SETMASK, &before, NULL);
 		return result;
+	}
 	pv_events_self = events;
 	atomic_store(&events->listening, true);
-	/* What was raised before has sent no signal. The order is that of pv_events_raise(): bit first, then the flag.
-	 */
+	/* What was raised before has sent no signal. pv_events_raise() sets its bit and looks at the flag; we set the
+	 * flag and look at the bits. */
 	handle(events, NOTED_IO | NOTED_TICK);
 	pthread_sigmask(SIG_SETMASK, &events->open, NULL);
 	return 0;

@@ -77,11 +77,13 @@ int pv_events_install(void);
 
 /*
  * Has this thread told by signals from now on, in one of the two ways with signals, and by a timer every `tick_us`.
- * `events` is zeroed but for `descriptors` and `ticking`, and must live until nobody raises any more. 0 or -errno.
+ * `events` is zeroed but for `descriptors`, `ticking` and what is to be ready, or is what pv_events_end() left; what
+ * can be told by descriptors and the timer is ready. `events` and the thread must live until nobody raises any more. 0,
+ * or -errno with the signals of the thread as they were.
  */
 int pv_events_begin(struct pv_events *events, enum pv_critical_way way, uint32_t tick_us);
 
-/* Ends that. What is ready stays so. */
+/* Ends that, outside of sections. What is ready stays so. SIGIO and SIGALRM are open then, and do nothing. */
 void pv_events_end(struct pv_events *events);
 
 /* Makes a source ready, from any thread. Nothing before begin and after end, but for the bit in `raised`. */
@@ -96,7 +98,7 @@ void pv_events_expect(struct pv_events *events, uint32_t source);
 /* Takes all that is ready, on the thread. Whether there is anything. */
 bool pv_events_take(struct pv_events *events, uint64_t sources[PV_EVENT_WORDS]);
 
-/* Sleeps until something is ready. On the thread, outside of sections. */
+/* Sleeps until a signal has come, unless something is ready. On the thread, outside of sections. */
 void pv_events_wait(struct pv_events *events);
 
 /* Runs what was noted while the mask was set, and clears it. */

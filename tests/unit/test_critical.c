@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -275,6 +277,30 @@ without_events_a_section_is_nothing(void **state)
 	assert_int_equal(events.counters.mask_calls, calls);
 }
 
+/* No signal may be queued, so there can be no timer. */
+static void
+a_begin_that_fails_leaves_the_signals_as_they_were(void **state)
+{
+	struct rlimit limit, none;
+	sigset_t alarm;
+	int result;
+
+	pv_events_end(&events);
+	sigemptyset(&alarm);
+	sigaddset(&alarm, SIGALRM);
+	pthread_sigmask(SIG_BLOCK, &alarm, NULL);
+	assert_int_equal(getrlimit(RLIMIT_SIGPENDING, &limit), 0);
+	none = (struct rlimit){ .rlim_cur = 0, .rlim_max = limit.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_SIGPENDING, &none), 0);
+	result = begin_ticking(way_of(state), NEVER_US);
+	assert_int_equal(setrlimit(RLIMIT_SIGPENDING, &limit), 0);
+	assert_int_equal(result, -EAGAIN);
+	assert_null(pv_critical_events());
+	assert_false(is_blocked(SIGIO));
+	assert_true(is_blocked(SIGALRM));
+	pthread_sigmask(SIG_UNBLOCK, &alarm, NULL);
+}
+
 static void *
 be_signalled(void *none)
 {
@@ -521,6 +547,7 @@ main(void)
 		IN_BOTH(what_was_raised_before_begin_is_ready_after_it),
 		IN_BOTH(what_happens_between_end_and_begin_is_not_lost),
 		IN_BOTH(without_events_a_section_is_nothing),
+		IN_BOTH(a_begin_that_fails_leaves_the_signals_as_they_were),
 		IN_BOTH(a_signal_on_another_thread_does_no_harm),
 		IN_BOTH(other_threads_raise_every_source),
 		IN_BOTH(a_tick_makes_ready_what_ticks),
