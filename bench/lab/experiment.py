@@ -2,7 +2,7 @@
 """Systems that are measured in turns, with the same workloads, so that what changes with time harms none of them.
 
     results = measure(Experiment(systems, workloads, runs=6), Progress(sys.stderr))
-    results.estimate("eul.json", "udp-latency", "send_s", 1472).median
+    results.estimate("eul.json", "udp-latency", "send", 1472).median
     results.ratio("eul.json", "uml.json", "tcp-rr", "rate").low
 
 In each run, every system is measured once with every workload, one system after the other, in an order that changes

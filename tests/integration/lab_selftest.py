@@ -6,6 +6,7 @@ Exit status: 0, 1 for a failure, 77 if something that it needs is not installed.
 Arguments: names of tests to run (default: all).
 """
 
+import json
 import os
 import pty
 import re
@@ -73,6 +74,19 @@ def uml_guest_runs_commands():
 
 def qemu_guest_runs_commands():
     check_channel("qemu")
+
+
+def uml_guest_has_the_hosts_counter():
+    """What delivery times rest on: the sender's reading of the time stamp counter means something to the receiver."""
+    here = [image.own_program("netlat"), "clock"]
+    with Guest("uml", "vm0") as guest:
+        guest.wait_ready(60)
+        before, there, after = (json.loads(said) for said in (host(*here).stdout, guest.run("netlat clock").text,
+                                                              host(*here).stdout))  # fmt: skip
+    expect(before["tsc"] < there["tsc"] < after["tsc"], f"one counter, in turns: {before}, {there}, {after}")
+    rates = before["tsc_hz"], there["tsc_hz"]
+    expect(max(rates) < 1.05 * min(rates), f"it has the same rate by either clock: {rates}")
+    expect(there["step_us"] < 1000, f"the guest's clock is no coarse one: {there}")
 
 
 def stop_takes_less_than_a_second():
@@ -231,6 +245,7 @@ TESTS = [
     mistakes_are_explained,
     namespaces_come_and_go,
     uml_guest_runs_commands,
+    uml_guest_has_the_hosts_counter,
     stop_takes_less_than_a_second,
     poweroff_ends_the_process,
     guests_die_with_a_killed_launcher,

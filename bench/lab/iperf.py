@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Workloads of iperf3."""
+
+from .workload import GRACE_S, PORT, Metric, Point, WorkloadError, cost, cost_metrics, parsed, serving, switch_counters
+
+STREAM_SIZES = (64, 256, 1024, 1472, 8192)
+QUICK_SIZES = (64, 1472)
+
+
+def iperf(link, options, arguments):
+    """What iperf3 reports at the end, from the near end to the far one."""
+    command = f"iperf3 -c {link.b.ip} -p {PORT} -t {options.seconds:g} -J {arguments}"
+    report = parsed(link.a.run(command, timeout=options.seconds + GRACE_S, check=False), command)
+    if "error" in report:
+        raise WorkloadError(f"{command}: {report['error']}")
+    return report["end"]
+
+
+def iperf_server(link):
+    """Has the far end run iperf3."""
+    probe = f"iperf3 -c {link.b.ip} -p {PORT} -n 1K"
+    return serving(link.b, f"iperf3 -s -p {PORT}", link.a, probe)
+
+
+class TcpStream:
+    """iperf3, both ways."""
+
+    name = "tcp-stream"
+    summary = "a TCP stream from the guest, and one to it"
+    metrics = {
+        "send": Metric("sent by the guest", "b/s", "higher", figure="Figure 5-3"),
+        "receive": Metric("received by the guest", "b/s", "higher", figure="Figure 5-4"),
+        **cost_metrics(),
+    }
+
+    def estimate_s(self, options):
+        """About how long it takes."""
+        return 2 * options.seconds + 2
+
+    def run(self, link, options, say):
+        """One stream after the other."""
+        with iperf_server(link):
+            before = switch_counters(link)
+            say("sending")
+            sent = iperf(link, options, "")["sum_received"]["bits_per_second"]
+            say("receiving")
+            received = iperf(link, options, "-R")["sum_received"]["bits_per_second"]
+            return [Point("send", sent), Point("receive", received), *cost(link, before)]
+
+
+class UdpStream:
+    """iperf3 with datagrams, as fast as the guest can send them; what arrives is counted."""
+
+    name = "udp-stream"
+    summary = "datagrams as fast as the guest sends them, over packet sizes"
+    metrics = {
+        "arrived": Metric("arrived", "b/s", "higher", "payload, bytes", "Figure 5-2"),
+        "packets": Metric("arrived", "packets/s", "higher", "payload, bytes"),
+        **cost_metrics(),
+    }
+
+    def estimate_s(self, options):
+        """About how long it takes."""
+        return len(QUICK_SIZES if options.quick else STREAM_SIZES) * (options.seconds + 0.5) + 1
+
+    def run(self, link, options, say):
+        """Each size for a while."""
+        points = []
+        with iperf_server(link):
+            before = switch_counters(link)
+            for size in QUICK_SIZES if options.quick else STREAM_SIZES:
+                say(f"{size} bytes")
+                total = iperf(link, options, f"-u -b 0 -l {size}")["sum"]
+                arrived = max(total["packets"] - total["lost_packets"], 0) / total["seconds"]
+                points += [Point("arrived", arrived * size * 8, size), Point("packets", arrived, size)]
+            return points + cost(link, before)
