@@ -19,7 +19,10 @@ RUNS = 200  # as in Koh et al., section 5.1
 MTU_PAYLOAD = 1472
 SIZES = (64, 256, 1024, MTU_PAYLOAD, 4096, 16384, 65000)
 QUICK_SIZES = (64, MTU_PAYLOAD)
+FRAMES = (64, 1514)
+HEADERS = 14 + 20 + 8  # of Ethernet, IPv4 and UDP
 PAYLOAD = {"x_label": "payload, bytes"}
+FRAME = "frame, bytes"
 
 
 def netlat(end, mode, *arguments, seconds=0):
@@ -118,6 +121,35 @@ def switch_time(link, before, metric, x):
     """How long the switch was busy with each packet since `before`, as one Point; none where there is no pktvirt."""
     spent = per_packet(before, switch_counters(link))
     return [Point(metric, spent["seconds"], x)] if spent else []
+
+
+class PacketRate:
+    """netlat: small and large datagrams as fast as the guest can send them, many with a call."""
+
+    name = "pps"
+    summary = "packets per second of the smallest and the largest frames, one way"
+    metrics = {
+        "rate": Metric("arrived", "packets/s", "higher", x_label=FRAME),
+        **cost_metrics(x_label=FRAME),
+    }
+
+    def estimate_s(self, options):
+        """About how long it takes."""
+        return len(FRAMES) * (options.seconds + 0.5) + 1
+
+    def run(self, link, options, say):
+        """Each size for a while."""
+        points = []
+        with netlat_server(link.b, link.a):
+            for frame in FRAMES:
+                say(f"{frame} bytes")
+                before = switch_counters(link)
+                seconds = whole(options.seconds)
+                result = netlat(link.a, "flood", link.b.ip, PORT, frame - HEADERS, seconds, seconds=seconds)
+                if result["arrived"] < 2:
+                    raise WorkloadError(f"{result['arrived']} of {result['sent']} frames of {frame} bytes arrived")
+                points += [Point("rate", result["rate"], frame), *cost(link, before, frame)]
+        return points
 
 
 def whole(seconds):

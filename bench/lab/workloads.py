@@ -6,9 +6,11 @@
 """
 
 from .iperf import TcpStream, UdpStream
-from .netlat import TcpRr, UdpLatency
+from .netlat import PacketRate, TcpRr, UdpLatency
 from .workload import Options
 
 __all__ = ["WORKLOADS", "Options"]
 
-WORKLOADS = {workload.name: workload for workload in (UdpLatency(), UdpStream(), TcpStream(), TcpRr())}
+WORKLOADS = {
+    workload.name: workload for workload in (UdpLatency(), PacketRate(), UdpStream(), TcpStream(), TcpRr())
+}

@@ -108,6 +108,22 @@ class Latency(unittest.TestCase):
             self.assertEqual(end.commands[-1], "kill")
 
 
+class PacketRate(unittest.TestCase):
+    """pps."""
+
+    def test_frames_are_as_large_as_they_are_said_to_be(self):
+        where = link(flood={"sent": 100, "arrived": 90, "rate": 45.0}, daemon=Switch())
+        found = measure("pps", where)
+        self.assertEqual([found["rate", frame] for frame in netlat.FRAMES], [45.0, 45.0])
+        self.assertEqual(found["switch_cycles", 64], 1000)
+        payloads = [int(command.split()[4]) for command in where.a.commands if " flood " in command]
+        self.assertEqual(payloads, [64 - 42, 1514 - 42])
+
+    def test_nothing_that_arrives_is_a_failure(self):
+        with self.assertRaisesRegex(workload.WorkloadError, "^0 of 100 frames of 64 bytes arrived"):
+            measure("pps", link(flood={"sent": 100, "arrived": 0, "rate": 0.0}))
+
+
 class SwitchCost(unittest.TestCase):
     """What the switch spends on a packet."""
 
