@@ -36,6 +36,7 @@ bench: all
 # What the techniques of the enhanced UML are worth, measured on the same guests: interleaved runs, medians, ratios, and
 # a report with plots. AB="--workload tcp-rr --with native" and the like.
 bench-uml: all
+	@scripts/deps bench
 	@bench/ab uml.json eul.json --guest $(GUEST) --report $(BUILD)/ab $(AB)
 
 lint: deps

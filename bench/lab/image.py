@@ -27,7 +27,9 @@ UML = "linux.uml"
 QEMU = "qemu-system-x86_64"
 CLOUD_KERNEL = "linux-image-cloud-amd64"
 MODULES = {"uml": ("virtio_net", "ipv6"), "qemu": ("virtio_pci", "virtio_net", "virtio_console")}
-PROGRAMS = {"iperf3": "iperf3", "ethtool": None}  # program: package to install, or None if optional
+# program: package to install, or None if optional: then an image has it if the host had it when a guest was last started
+PROGRAMS = {"iperf3": "iperf3", "ethtool": None, "nginx": None, "wrk": None, "httperf": None}
+USERS = {"etc/passwd": b"root:x:0:0:root:/root:/bin/sh\n", "etc/group": b"root:x:0:\n"}  # nginx asks who root is
 OWN_PROGRAMS = ("netlat",)  # of bench/guest-programs
 FOLDERS = "bin dev etc lib lib64 proc root run sbin sys tmp usr usr/bin usr/sbin".split()
 PROBE_TIMEOUT_S = 15
@@ -192,6 +194,8 @@ def initramfs_entries(modules):
     entries["dev/console"] = (stat.S_IFCHR | 0o600, b"", (5, 1))
     add_file(entries, "init", INIT.read_bytes(), 0o755)
     add_busybox(entries)
+    for path, content in USERS.items():
+        add_file(entries, path, content, 0o644)
     for program, package in PROGRAMS.items():
         if package or shutil.which(program):
             add_program(entries, require(program, package))

@@ -5,6 +5,7 @@
         print(point.metric, point.x, point.value)
 """
 
+from .http_load import Http
 from .iperf import TcpStream, UdpStream
 from .netlat import PacketRate, TcpRr, UdpLatency
 from .workload import Options
@@ -12,5 +13,6 @@ from .workload import Options
 __all__ = ["WORKLOADS", "Options"]
 
 WORKLOADS = {
-    workload.name: workload for workload in (UdpLatency(), PacketRate(), UdpStream(), TcpStream(), TcpRr())
+    workload.name: workload
+    for workload in (UdpLatency(), PacketRate(), UdpStream(), TcpStream(), TcpRr(), Http())
 }

@@ -10,14 +10,51 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 
 # pylint: disable=wrong-import-position
-from lab import netlat, workload  # noqa: E402
+from lab import http_load, netlat, workload  # noqa: E402
 from lab.workloads import WORKLOADS, Options  # noqa: E402
 
 QUICK = Options(seconds=1, quick=True)
+WHOLE = Options(seconds=5)
+
+WRK = """Running 3s test @ http://10.77.0.1:8080/document
+  1 threads and 8 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency    12.24ms    3.48ms  23.64ms   71.72%
+    Req/Sec   618.63     80.99   797.00     70.00%
+  1853 requests in 3.01s, 58.33MB read
+Requests/sec:    615.91
+Transfer/sec:     19.39MB
+"""
+HTTPERF = """httperf --hog --timeout=1 --client=0/1 --server=10.77.0.1 --port=8080 --uri=/document --rate=1200
+httperf: warning: open file limit > FD_SETSIZE; limiting max. # of open files to FD_SETSIZE
+Maximum connect burst length: 9
+
+Total: connections 3207 requests 1905 replies 930 test-duration 4.000 s
+
+Connection rate: 802.1 conn/s (1.2 ms/conn, <=1022 concurrent connections)
+Connection time [ms]: min 4.1 avg 824.5 max 1000.6 median 870.5 stddev 200.3
+Connection time [ms]: connect 3.0
+Connection length [replies/conn]: 1.000
+
+Request rate: 476.5 req/s (2.1 ms/req)
+Request size [B]: 70.0
+
+Reply rate [replies/s]: min 0.0 avg 0.0 max 0.0 stddev 0.0 (0 samples)
+Reply time [ms]: response 800.4 transfer 23.5
+Reply size [B]: header 242.0 content 32768.0 footer 0.0 (total 33010.0)
+Reply status: 1xx=0 2xx=920 3xx=0 4xx=10 5xx=0
+
+CPU time [s]: user 0.03 system 1.73 (user 0.7% system 43.2% total 43.9%)
+Net I/O: 6457.5 KB/s (52.9*10^6 bps)
+
+Errors: total 2675 client-timo 2282 socket-timo 0 connrefused 0 connreset 0
+Errors: fd-unavail 393 addrunavail 0 ftab-full 0 other 0
+"""
 
 
 class End:
-    """An end whose netlat says what a test wants it to: mode -> what it prints."""
+    """An end whose programs say what a test wants them to: netlat's mode, or the first word of a command, -> its JSON,
+    or its text. A program that says None is not there."""
 
     def __init__(self, kind, said):
         self.kind = kind
@@ -35,9 +72,13 @@ class End:
         return types.SimpleNamespace(kill=lambda: self.commands.append("kill"), wait=lambda _timeout: None)
 
     def run(self, command, timeout=60, check=True):
-        """What it says of the mode; nothing of others."""
+        """What it says of the mode, or of the program; nothing of others."""
         self.commands.append(command)
-        return types.SimpleNamespace(text=json.dumps(self.said.get(command.split()[1], {})), status=0)
+        first, second = command.split()[:2]
+        if first == "command":  # command -v PROGRAM
+            return types.SimpleNamespace(text="", status=127 * (self.said.get(command.split()[2], "") is None))
+        said = self.said.get(second if first == "netlat" else first, {})
+        return types.SimpleNamespace(text=said if isinstance(said, str) else json.dumps(said), status=0)
 
 
 class Switch:
@@ -60,9 +101,11 @@ def link(kind="uml", lost=0, daemon=None, **said):
         "send": times,
         "echo": {"runs": 50, "lost": lost, "back": {**times, "mean_us": 50.0}, "there": {**times, "mean_us": 30.0}},
         "rr": {"rate": 1000.0},
+        "wrk": WRK,
+        "httperf": HTTPERF,
         **said,
     }
-    return types.SimpleNamespace(a=End(kind, said), b=End("native", said), daemon=daemon)
+    return types.SimpleNamespace(name=f"a {kind}", a=End(kind, said), b=End("native", said), daemon=daemon)
 
 
 def measure(name, where):
@@ -122,6 +165,59 @@ class PacketRate(unittest.TestCase):
     def test_nothing_that_arrives_is_a_failure(self):
         with self.assertRaisesRegex(workload.WorkloadError, "^0 of 100 frames of 64 bytes arrived"):
             measure("pps", link(flood={"sent": 100, "arrived": 0, "rate": 0.0}))
+
+
+class HttpLoad(unittest.TestCase):
+    """http."""
+
+    def test_what_wrk_prints(self):
+        self.assertEqual(http_load.wrk_rate(WRK), 615.91)
+        self.assertEqual(http_load.wrk_rate(WRK + "  Non-2xx or 3xx responses: 1853\n"), 0)
+        self.assertEqual(http_load.wrk_rate("unable to connect to 10.77.0.1:8080 Connection refused\n"), 0)
+
+    def test_what_httperf_prints(self):
+        completed, reply_time = http_load.httperf_result(HTTPERF)
+        self.assertAlmostEqual(completed, 920 / 4, msg="only documents count")
+        self.assertAlmostEqual(reply_time, 0.8239)
+        self.assertIsNone(http_load.httperf_result("httperf: failed to connect\n"))
+
+    def test_rates_go_from_well_below_to_above_what_can_be_served(self):
+        for most in (3, 70, 300, 615.91, 700, 12345):
+            offered = http_load.rates(most, WHOLE)
+            self.assertLess(offered[0], max(most / 4, 2), most)
+            self.assertGreater(offered[-1], 1.4 * most, most)
+            self.assertTrue(set(http_load.rates(most, QUICK)) <= set(offered), most)
+            for before, after in zip(offered, offered[1:]):
+                self.assertTrue(before < after < 1.6 * before or after < 10, offered)
+
+    def test_similar_systems_are_offered_the_same_rates(self):
+        self.assertEqual(http_load.rates(500, WHOLE), http_load.rates(700, WHOLE))
+        self.assertGreaterEqual(len(set(http_load.rates(300, WHOLE)) & set(http_load.rates(700, WHOLE))), 7)
+
+    def test_slower_system_is_offered_what_the_faster_one_was(self):
+        http = http_load.Http()
+        for most in ("1300.00", "615.91"):
+            points = http.run(link(wrk=WRK.replace("615.91", most)), QUICK, lambda _text: None)
+            self.assertEqual([point.x for point in points if point.metric == "completed"], [320, 1300, 2600])
+        points = http.run(link("qemu"), QUICK, lambda _text: None)
+        self.assertEqual([point.x for point in points if point.metric == "completed"], [160, 640, 1300])
+
+    def test_reply_time_of_nothing_is_left_out(self):
+        found = measure("http", link(httperf=HTTPERF.replace("2xx=920", "2xx=0")))
+        self.assertEqual({metric for metric, _ in found}, {"most", "completed"})
+
+    def test_missing_program_is_said_with_what_to_do(self):
+        for program in ("nginx", "wrk", "httperf"):
+            said = f"^{program} is missing; install it with: scripts/deps bench"
+            with self.assertRaisesRegex(workload.WorkloadError, said):
+                measure("http", link(**{program: None}))
+
+    def test_server_is_ended_and_nothing_is_left(self):
+        where = link()
+        measure("http", where)
+        self.assertEqual(where.a.commands[-1], "kill")
+        nginx = next(command for command in where.a.commands if command.startswith("nginx -e stderr -p "))
+        self.assertFalse(pathlib.Path(nginx.split()[4]).exists())
 
 
 class SwitchCost(unittest.TestCase):
