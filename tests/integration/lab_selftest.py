@@ -11,6 +11,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,8 +23,10 @@ BENCH = Path(__file__).resolve().parents[2] / "bench"
 sys.path.insert(0, str(BENCH))
 
 from lab import CommandFailed, CommandTimeout, Daemon, Guest, GuestError, ImageError, LabError, Namespace  # noqa: E402
-from lab import image  # noqa: E402
+from lab import http_load, image  # noqa: E402
+from lab.links import NativeLink  # noqa: E402
 from lab.netns import host  # noqa: E402
+from lab.workloads import WORKLOADS, Options  # noqa: E402
 
 
 def expect(condition, what):
@@ -241,9 +244,24 @@ def namespaces_come_and_go():
         expect(host("ip", "link", "show", end, check=False).returncode, f"{end} is gone")
 
 
+def workloads_give_all_they_say():
+    """Every workload over plain Linux, where there is no switch; http where its programs are installed."""
+    programs = [program for programs in http_load.NEEDS.values() for program in programs]
+    names = [name for name in WORKLOADS if name != "http" or all(map(shutil.which, programs))]
+    with NativeLink() as link:
+        for name in names:
+            workload = WORKLOADS[name]
+            points = workload.run(link, Options(seconds=1, quick=True), lambda _text: None)
+            expected = {metric for metric in workload.metrics if not metric.startswith("switch_")}
+            expect({point.metric for point in points} == expected, f"{name} gives {sorted(expected)}, not {points}")
+            zero = [point for point in points if not point.value > 0]
+            expect(not zero, f"{name} gives what is more than nothing, not {zero}")
+
+
 TESTS = [
     mistakes_are_explained,
     namespaces_come_and_go,
+    workloads_give_all_they_say,
     uml_guest_runs_commands,
     uml_guest_has_the_hosts_counter,
     stop_takes_less_than_a_second,
