@@ -590,3 +590,14 @@ def writable(path):
             return path
     except OSError as error:
         raise ArgumentTypeError(f"{path}: {error.strerror}") from None
+
+
+def folder(path):
+    """A folder in which files can be written; made if it is not there. For argparse."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArgumentTypeError(f"{path}: {error.strerror}") from None
+    for name in ("results.json", "report.txt", "report.html"):
+        writable(f"{path}/{name}")
+    return path

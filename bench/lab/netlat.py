@@ -76,16 +76,17 @@ class UdpLatency:
     def _sending(self, link, size, runs):
         """One way, to where nobody waits; also from the far end, for the switch's part in packets to the guest."""
         before = switch_counters(link)
-        points = mean("send", self._send(link.a, link.b, size, runs), size)
+        points = mean("send", self.send(link.a, link.b, size, runs), size)
         if size <= MTU_PAYLOAD:  # a larger one is several packets, that come together
             points += switch_time(link, before, "switch_out", size)
             before = switch_counters(link)
-            self._send(link.b, link.a, size, runs)
+            self.send(link.b, link.a, size, runs)
             points += switch_time(link, before, "switch_in", size)
         return points
 
     @staticmethod
-    def _send(end, other, size, runs):
+    def send(end, other, size, runs):
+        """Paced datagrams one way; what netlat prints."""
         return netlat(end, "send", other.ip, PORT, size, runs, seconds=runs / 100)
 
     def _exchanges(self, link, size, runs):

@@ -68,8 +68,13 @@ def pktvirt_systems(names, place, live=None):
     """
     configs = {}
     for name in names:
-        config = effective_config(find_config(name))
-        configs[unique(name, configs)] = {key: value for key, value in config.items() if key not in UNIQUE}
+        configs[unique(name, configs)] = effective_config(find_config(name))
+    return configured_systems(configs, place, live)
+
+
+def configured_systems(configs, place, live=None):
+    """The same with effective configurations: name -> configuration."""
+    configs = {name: {key: one[key] for key in one if key not in UNIQUE} for name, one in configs.items()}
     if live is False:
         return restarted(configs, place), "Each starts anew in every run (--restart)."
     try:

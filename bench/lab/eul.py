@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What Koh et al. (LCN 2006) have measured, and what of ours stands beside it: tables and figures of bench/eul.
+
+The paper's times are those of a User-mode Linux core that sends or receives a datagram. The techniques work on the
+switch here, so the time that stands beside them is the switch's own for such a packet, and ratios are what compares.
+"""
+
+from .beside import HEADS, Ratio, Value, rows
+from .plot import Series, line_plot
+from .report import Cells
+from .table import layout
+
+# The paper's order: each adds one technique to those before.
+STEPS = ("uml.json", "uml+ulsm.json", "uml+ulsm+agsc.json", "uml+ulsm+agsc+atca.json", "uml+ulsm+agsc+atca+sskb.json",
+         "eul.json")  # fmt: skip
+UML, ULSM, AGSC, ATCA, SSKB, EUL = STEPS
+# Each technique by itself, on UML's own way in everything else.
+ALONE = {f"uml, {stage}": stage for stage in
+         ("signal-free-sync", "batched-syscalls", "translation-cache", "shared-buffer-rings", "specialization")}  # fmt: skip
+
+LONE, LATENCY = "single-packet", "udp-latency"
+US = 1e-6
+MTU = 1472
+OUT, IN = "a packet from the guest", "a packet to the guest"
+LAYERS = ("receive", "switch", "transmit", "events")
+
+
+def steps(before, after, metric, label, paper):
+    """The lines on one metric of two configurations that differ in a technique; paper: both its numbers, or None."""
+    one, other = paper or (None, None)
+    ratio = other / one if paper and one else None
+    return [
+        Value(f"{label}, {before}", one, before, LONE, metric),
+        Value(f"{label}, {after}", other, after, LONE, metric),
+        Ratio("  ratio", ratio, after, before, LONE, metric),
+    ]
+
+
+def layers(before, after):
+    """The lines of a figure that shows layers; the paper has no numbers with it."""
+    return [line for layer in LAYERS for line in steps(before, after, f"out_{layer}", layer, None)]
+
+
+def tables():
+    """title -> lines, in the order of the paper."""
+    return {
+        "Table 4-1: user-level signal masking": [
+            Value(f"sigprocmask() calls for {OUT}, {UML}", 20, UML, LONE, "out_masks"),
+            Value(f"sigprocmask() calls for {OUT}, {ULSM}", 0, ULSM, LONE, "out_masks"),
+            *steps(UML, ULSM, "out", OUT, (27.83 * US, 16.37 * US)),
+        ],
+        "Figure 4-2: its gains, by layer": layers(UML, ULSM),
+        "Table 4-2: aggregated system calls": [
+            Value("getpid() in the guest, which no technique of a switch changes", 6.83 * US, UML, LONE, "getpid"),
+            *steps(ULSM, AGSC, "out", OUT, (16.37 * US, 15.08 * US)),
+            *steps(ULSM, AGSC, "out_calls", f"system calls for {OUT}", None),
+            *steps(ULSM, AGSC, "in_calls", f"system calls for {IN}", None),
+        ],
+        "Figure 4-3: gains of the address translation cache, by layer": layers(AGSC, ATCA),
+        "Table 4-3: shared socket buffers, time in the virtual network devices": steps(
+            ATCA, SSKB, "out_ports", OUT, (2.90 * US, 1.68 * US)
+        ),
+        "Table 4-4: network stack specialization": steps(SSKB, EUL, "out_switch", OUT, (3.23 * US, 2.83 * US)),
+        "Table 5-1: all techniques": [
+            *steps(UML, EUL, "out", OUT, (27.47 * US, 11.85 * US)),
+            *steps(UML, EUL, "in", IN, (40.62 * US, 18.17 * US)),
+        ],
+    }
+
+
+def beside_native(systems):
+    """The lines of section 5 that are ratios: what EUL is to UML, and to Linux itself, as the paper tells it."""
+    known = [
+        ("UDP throughput, MTU, to UML", 3.0, UML, "udp-stream", "arrived", MTU),
+        ("TCP sent, to UML", None, UML, "tcp-stream", "send", None),
+        ("TCP received, to UML", None, UML, "tcp-stream", "receive", None),
+        ("HTTP, most requests per second, to UML", 700 / 300, UML, "http", "most", None),
+        ("sendto() of 64 KB, to native Linux", 3.0, "native", LATENCY, "send", 65000),
+        ("UDP throughput, MTU, to native Linux", 1.0, "native", "udp-stream", "arrived", MTU),
+        ("TCP sent, to native Linux", 0.95, "native", "tcp-stream", "send", None),
+        ("TCP received, to native Linux", 0.95, "native", "tcp-stream", "receive", None),
+    ]
+    others = [name for name in ("uml-legacy", "uml-vector", "ovs") if name in systems]
+    extra = [
+        (f"{what}, to {name}", None, name, workload, metric, None)
+        for name in others
+        for what, workload, metric in (("TCP sent", "tcp-stream", "send"), ("TCP received", "tcp-stream", "receive"))
+    ]
+    return [Ratio(label, paper, EUL, *rest) for label, paper, *rest in known + extra if rest[0] in systems]
+
+
+def at_a_gigabit():
+    """The lines on a wire that is limited to 1 Gb/s, as the paper's was."""
+    return [
+        Ratio("UDP throughput, MTU, to native Linux", 1.0, EUL, "native", "udp-stream", "arrived", MTU),
+        Ratio("TCP sent, to native Linux", 0.95, EUL, "native", "tcp-stream", "send"),
+        Ratio("TCP received, to native Linux", 0.95, EUL, "native", "tcp-stream", "receive"),
+        Ratio("TCP sent by UML, to native Linux", None, UML, "native", "tcp-stream", "send"),
+        Ratio("TCP received by UML, to native Linux", None, UML, "native", "tcp-stream", "receive"),
+    ]
+
+
+def alone():
+    """The lines on each technique without the others; the paper has not measured that."""
+    what = (("a packet from the guest", LONE, "out", None), ("a packet to the guest", LONE, "in", None),
+            ("cycles per packet at full rate, 1514 bytes", "pps", "switch_cycles", 1514))  # fmt: skip
+    for label, workload, metric, x in what:
+        yield f"{label}, to {UML}"
+        for name in ALONE:
+            yield Ratio(f"  {ALONE[name]}", None, name, UML, workload, metric, x)
+        yield Ratio("  all", None, EUL, UML, workload, metric, x)
+
+
+def added():
+    """The lines on each technique on top of those before it, in the paper's order."""
+    for before, after in zip(STEPS, STEPS[1:]):
+        yield Ratio(f"{after}", None, after, before, "pps", "switch_cycles", 1514)
+    yield Ratio(f"{EUL}, to {UML}", None, EUL, UML, "pps", "switch_cycles", 1514)
+
+
+def table(title, lines, results):
+    """Title and table as lines of text."""
+    return [title, "", *layout(HEADS, rows(list(lines), results)), ""]
+
+
+# The paper's figures with measurements at several x, or of several systems.
+FIGURES = {
+    "5-1": ("Latency of outgoing datagrams", LATENCY, "send"),
+    "5-1b": ("Delivery of outgoing datagrams", LATENCY, "deliver_out"),
+    "5-2": ("UDP throughput", "udp-stream", "arrived"),
+    "5-5": ("HTTP server throughput", "http", "completed"),
+    "5-6": ("HTTP server reply time", "http", "reply_time"),
+}
+
+
+def figure(name, results):
+    """The plot, as SVG; None if nothing of it was measured."""
+    title, workload, metric = FIGURES[name]
+    if workload not in results.workloads:
+        return None
+    cells = Cells(results, workload, metric)
+    xs = [x for x in cells.xs if x is not None]
+    lines = [
+        Series(system, look, {x: cells.point(system, x) for x in xs if cells.estimate(system, x)})
+        for look, system in enumerate(results.systems)
+    ]
+    if not any(one.points for one in lines):
+        return None
+    return line_plot(f"Figure {name}: {title}", cells.facts["x_label"], cells.unit, lines)
