@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <rte_cycles.h>
+
 enum { NOTED_IO = 1, NOTED_TICK = 2 };
 
 __thread struct pv_events *pv_events_self;
@@ -39,6 +41,8 @@ on_signal(int number)
 
 	if (events == NULL)
 		return;
+	if (events->woken == 0)
+		events->woken = rte_rdtsc();
 	if (events->way == PV_CRITICAL_MASK && events->masked) {
 		events->pending |= noted;
 		events->counters.deferred++;
@@ -173,16 +177,22 @@ pv_events_take(struct pv_events *events, uint64_t sources[PV_EVENT_WORDS])
 }
 
 /* Between the last look and the sleep nothing is handled: the signals are blocked until sigsuspend() sleeps. */
-void
+uint64_t
 pv_events_wait(struct pv_events *events)
 {
+	uint64_t slept = 0;
+
 	pthread_sigmask(SIG_SETMASK, &events->closed, NULL);
 	if (!is_any_ready(events)) {
 		events->counters.waits++;
+		events->woken = 0;
+		slept = rte_rdtsc();
 		sigsuspend(&events->open);
+		slept = (events->woken != 0 ? events->woken : rte_rdtsc()) - slept;
 	}
 	pthread_sigmask(SIG_SETMASK, &events->open, NULL);
 	events->counters.wait_calls += 2;
+	return slept;
 }
 
 void

@@ -60,6 +60,7 @@ struct pv_events {
 	uint64_t ticking[PV_EVENT_WORDS];     /* sources that the timer makes ready */
 	struct pv_events_counters counters;
 	sigset_t open, closed; /* masks of the thread outside of sections and in them */
+	uint64_t woken;	       /* time stamp counter at the signal that ended the last sleep; 0 until it comes */
 	timer_t timer;
 	pthread_t thread;
 	_Atomic bool listening; /* `thread` may be signalled */
@@ -98,8 +99,11 @@ void pv_events_expect(struct pv_events *events, uint32_t source);
 /* Takes all that is ready, on the thread. Whether there is anything. */
 bool pv_events_take(struct pv_events *events, uint64_t sources[PV_EVENT_WORDS]);
 
-/* Sleeps until a signal has come, unless something is ready. On the thread, outside of sections. */
-void pv_events_wait(struct pv_events *events);
+/*
+ * Sleeps until a signal has come, unless something is ready. On the thread, outside of sections. Returns for how many
+ * cycles of the time stamp counter it slept, up to the signal: to be told is not to sleep.
+ */
+uint64_t pv_events_wait(struct pv_events *events);
 
 /* Runs what was noted while the mask was set, and clears it. */
 void pv_events_drain(struct pv_events *events);

@@ -129,7 +129,7 @@ pv_path_send_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vec
 	struct pv_port *port = worker->datapath->ports[to];
 	const struct pv_route *route = &worker->route[to];
 	uint16_t active = port->active_queues, usable = 0, count = vector->count;
-	uint64_t start = rte_rdtsc(), cycles;
+	uint64_t notified = pv_notified.cycles, start = rte_rdtsc(), cycles;
 
 	while (usable < route->count && route->queues[usable] < active)
 		usable++;
@@ -138,7 +138,7 @@ pv_path_send_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vec
 	else
 		pv_send_spread(worker, port, route->queues, usable, vector->packets, count);
 	vector->count = 0;
-	cycles = rte_rdtsc() - start;
+	cycles = rte_rdtsc() - start - (pv_notified.cycles - notified);
 	section->calls++;
 	section->packets += count;
 	section->cycles += cycles;
@@ -215,15 +215,17 @@ pv_path_poll(struct pv_worker *worker, const struct pv_queue *queue, pv_path_for
 {
 	struct rte_mbuf *packets[PV_BURST_MAX];
 	struct pv_port *port = queue->port;
-	uint64_t start;
+	uint64_t start, notified;
 	uint16_t count;
 
 	if (!port->up || queue->queue >= port->active_queues)
 		return 0;
+	notified = pv_notified.cycles;
 	start = rte_rdtsc();
 	count = pv_path_rx(port, queue->queue, packets, shape);
 	if (count == 0)
 		return 0;
+	start += pv_notified.cycles - notified; /* which is a section of its own */
 	forward(worker, port, packets, count, start, shape);
 	pv_path_drain(worker, shape);
 	return count;

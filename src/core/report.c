@@ -123,6 +123,7 @@ section_json(const struct pv_datapath *datapath, enum pv_section section, uint64
 		[PV_SECTION_RECEIVE] = "receive",
 		[PV_SECTION_SWITCH] = "switch",
 		[PV_SECTION_TRANSMIT] = "transmit",
+		[PV_SECTION_NOTIFY] = "notify",
 	};
 	struct pv_stage_counters sum = { 0 };
 

@@ -155,19 +155,6 @@ pv_worker_tick(struct pv_worker *worker, uint64_t now)
 	}
 }
 
-void
-pv_worker_count_round(struct pv_worker *worker, uint32_t packets, uint64_t cycles)
-{
-	struct pv_worker_counters *counters = &worker->counters;
-
-	if (packets > 0) {
-		counters->busy_rounds++;
-		counters->busy_cycles += cycles;
-	} else {
-		counters->idle_cycles += cycles;
-	}
-}
-
 /* Nobody needs to tell a worker that polls. */
 static void
 listen_to_none(struct pv_worker *worker)
@@ -177,6 +164,28 @@ listen_to_none(struct pv_worker *worker)
 
 		if (port->ops->listen != NULL)
 			port->ops->listen(port, worker->queues[i].queue, false);
+	}
+}
+
+void
+pv_worker_count_calls(struct pv_worker *worker)
+{
+	worker->counters.section[PV_SECTION_NOTIFY] = (struct pv_section_counters){ .calls = pv_notified.calls,
+										    .packets = pv_notified.calls,
+										    .cycles = pv_notified.cycles };
+}
+
+/* A round without a packet is none of work: so is whatever it did for the packets of those before. */
+static void
+count_round(struct pv_worker *worker, uint32_t packets, uint64_t cycles)
+{
+	struct pv_worker_counters *counters = &worker->counters;
+
+	if (packets > 0) {
+		counters->busy_rounds++;
+		counters->busy_cycles += cycles;
+	} else {
+		counters->idle_cycles += cycles;
 	}
 }
 
@@ -197,7 +206,8 @@ run_by_polling(struct pv_worker *worker)
 			sleep_a_moment(worker, idle);
 			now = rte_rdtsc(); /* a sleep is no part of the round after it */
 		}
-		pv_worker_count_round(worker, packets, now - last);
+		count_round(worker, packets, now - last);
+		pv_worker_count_calls(worker);
 		idle = packets > 0 ? 0 : idle + (now - last);
 		last = now;
 	}

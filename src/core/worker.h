@@ -44,7 +44,14 @@ struct pv_port_counters {
 };
 
 /* What the framework itself does with a burst: measured like a stage. */
-enum pv_section { PV_SECTION_RECEIVE, PV_SECTION_SWITCH, PV_SECTION_TRANSMIT, PV_SECTION_COUNT };
+enum pv_section {
+	PV_SECTION_RECEIVE,
+	PV_SECTION_SWITCH,
+	PV_SECTION_TRANSMIT,
+	PV_SECTION_NOTIFY, /* calls of guests, which happen in the two others and are no part of them; not those of
+			      librte_vhost */
+	PV_SECTION_COUNT
+};
 struct pv_section_counters {
 	uint64_t calls, packets, cycles;
 };
@@ -153,8 +160,8 @@ void pv_worker_settle(struct pv_worker *worker);
 /* What happens each second, with the time stamp counter's value. */
 void pv_worker_tick(struct pv_worker *worker, uint64_t now);
 
-/* Counts a round that took so many cycles. */
-void pv_worker_count_round(struct pv_worker *worker, uint32_t packets, uint64_t cycles);
+/* Takes over what this thread has spent on calling guests. */
+void pv_worker_count_calls(struct pv_worker *worker);
 
 /*
  * Runs rounds over what signals say is ready, and sleeps until they do; until datapath->leave is set. 0, or -errno at

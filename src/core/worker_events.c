@@ -75,13 +75,28 @@ run_round(struct pv_worker *worker, const uint64_t ready[PV_EVENT_WORDS])
 	return packets + mail;
 }
 
-static void
+/* Returns how many cycles it slept. */
+static uint64_t
 sleep_until_told(struct pv_worker *worker)
 {
+	uint64_t slept;
+
 	rte_rcu_qsbr_thread_offline(worker->datapath->qsbr, worker->id);
-	pv_events_wait(&worker->events);
+	slept = pv_events_wait(&worker->events);
 	rte_rcu_qsbr_thread_online(worker->datapath->qsbr, worker->id);
 	worker->counters.sleeps++;
+	return slept;
+}
+
+/* A worker that is told is busy whenever it does not sleep: also when it finds nothing more, and asks to be told. */
+static void
+count_time(struct pv_worker *worker, uint32_t packets, uint64_t cycles, uint64_t slept)
+{
+	struct pv_worker_counters *counters = &worker->counters;
+
+	counters->busy_rounds += packets > 0;
+	counters->busy_cycles += cycles - slept;
+	counters->idle_cycles += slept;
 }
 
 int
@@ -96,15 +111,17 @@ pv_worker_run_on_events(struct pv_worker *worker, enum pv_critical_way way)
 		return result;
 	while (likely(!datapath->leave)) {
 		uint32_t packets = 0;
+		uint64_t slept = 0;
 
 		if (pv_events_take(&worker->events, ready))
 			packets = run_round(worker, ready);
 		else
-			sleep_until_told(worker);
+			slept = sleep_until_told(worker);
 		now = rte_rdtsc();
 		rte_rcu_qsbr_quiescent(datapath->qsbr, worker->id);
 		pv_worker_tick(worker, now);
-		pv_worker_count_round(worker, packets, now - last);
+		count_time(worker, packets, now - last, slept);
+		pv_worker_count_calls(worker);
 		last = now;
 	}
 	pv_events_end(&worker->events);

@@ -133,4 +133,10 @@ struct pv_port {
 extern const struct pv_port_type *const pv_port_types[];
 const struct pv_port_type *pv_port_type_find(const char *name);
 
+/* What calling guests (the system calls themselves) has cost this thread. */
+struct pv_notified {
+	uint64_t calls, cycles;
+};
+extern __thread struct pv_notified pv_notified;
+
 #endif

@@ -778,14 +778,20 @@ pv_vio_listen(struct pv_vio *vio, uint16_t queue, bool wanted)
 	return work || vio->rings[2 * queue].n_held > 0;
 }
 
+__thread struct pv_notified pv_notified;
+
 /* Refused when the guest has not taken the calls before: then it will look anyway. */
 static ssize_t
 call(struct pv_vio_ring *ring)
 {
 	static const uint64_t one = 1;
+	uint64_t start = rte_rdtsc();
+	ssize_t result = write(ring->call_fd, &one, sizeof(one));
 
 	ring->counters.calls++;
-	return write(ring->call_fd, &one, sizeof(one));
+	pv_notified.calls++;
+	pv_notified.cycles += rte_rdtsc() - start;
+	return result;
 }
 
 void
