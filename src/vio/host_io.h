@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The primitive "host-io": how packets cross the boundary between pktvirt and the host kernel. A port that has a
- * kernel descriptor carrying one frame per read and write (a tap) opens a channel on it; the bound implementation
- * decides how many system calls its frames cost. It also says how many frames a guest's ring is given per
- * notification, since a notification is a system call too.
+ * kernel descriptor carrying one frame per call (a tap) opens a channel on it; the bound implementation decides how
+ * many system calls its frames cost. It also says how many frames a guest's ring is given per notification, since a
+ * notification is a system call too.
  */
 #ifndef PV_VIO_HOST_IO_H
 #define PV_VIO_HOST_IO_H
 
+#include <linux/virtio_net.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include <rte_mbuf.h>
 
 #define PV_PRIMITIVE_HOST_IO "host-io"
+
+/* What precedes each frame at the boundary. */
+#define PV_HOST_HEADER ((uint16_t)sizeof(struct virtio_net_hdr))
 
 /* Counted by the worker that owns the channel. */
 struct pv_host_io_counters {
@@ -25,16 +29,14 @@ struct pv_host_io_counters {
 
 struct pv_host_channel;
 
-struct pv_host_io {
-	/* Frames handed to a guest's ring, or taken from it, before the guest may be notified. */
-	uint16_t frames_per_notification;
-
+/* Channels on one kind of descriptor. */
+struct pv_host_ops {
 	/*
-	 * Takes over the descriptor `fd` for frames that are preceded by `header` bytes (written as zeros, left in the
-	 * headroom when read). `slots` frames are in flight at most. NULL with errno set. Closing `fd` stays the
-	 * caller's.
+	 * Takes over the descriptor `fd` for frames that are preceded by a struct virtio_net_hdr (written as zeros,
+	 * left in the headroom when read). `slots` frames are in flight at most. NULL with errno set. Closing `fd`
+	 * stays the caller's.
 	 */
-	struct pv_host_channel *(*open)(int fd, struct rte_mempool *pool, uint16_t header, uint16_t slots);
+	struct pv_host_channel *(*open)(int fd, struct rte_mempool *pool, uint16_t slots);
 	/* Reads up to `count` frames; never waits. */
 	uint16_t (*read)(struct pv_host_channel *channel, struct rte_mbuf **packets, uint16_t count);
 	/*
@@ -53,5 +55,19 @@ struct pv_host_io {
 	 */
 	uint16_t (*close)(struct pv_host_channel *channel, struct rte_mbuf **left);
 };
+
+enum pv_host_kind {
+	PV_HOST_FILE, /* one frame per read(2) and write(2): a tap */
+	PV_HOST_KINDS
+};
+
+/* The function table of the primitive. */
+struct pv_host_io {
+	/* Frames handed to a guest's ring, or taken from it, before the guest may be notified. */
+	uint16_t frames_per_notification;
+	const struct pv_host_ops *channels[PV_HOST_KINDS];
+};
+
+extern const struct pv_host_ops pv_host_file_per_packet, pv_host_file_per_burst;
 
 #endif

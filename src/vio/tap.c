@@ -42,7 +42,7 @@ struct tap {
 	char interface[IFNAMSIZ];
 	int fd;
 	bool raises; /* the descriptor raises signals at its worker */
-	const struct pv_host_io *io;
+	const struct pv_host_ops *io;
 	struct rte_mempool *pool;
 	struct rte_mbuf *left[LEFT_MAX]; /* frames that the channels before this one had read */
 	uint16_t n_left, next_left;
@@ -185,9 +185,9 @@ set_mtu_and_up(const char *interface, uint32_t mtu)
 
 /* 0 or -errno. */
 static int
-open_channel(struct pv_port *port, struct tap *tap, const struct pv_host_io *io)
+open_channel(struct pv_port *port, struct tap *tap, const struct pv_host_ops *io)
 {
-	tap->channel = io->open(tap->fd, tap->pool, sizeof(struct virtio_net_hdr), TAP_SLOTS);
+	tap->channel = io->open(tap->fd, tap->pool, TAP_SLOTS);
 	if (tap->channel == NULL)
 		return -errno;
 	tap->io = io;
@@ -224,7 +224,7 @@ tap_open(struct pv_port *port, const void *options, const struct pv_port_env *en
 	memcpy(tap->interface, given->interface, strlen(given->interface) + 1);
 	tap->pool = env->pool;
 	tap->fd = attach(tap->interface);
-	result = tap->fd < 0 ? tap->fd : open_channel(port, tap, env->host_io);
+	result = tap->fd < 0 ? tap->fd : open_channel(port, tap, env->host_io->channels[PV_HOST_FILE]);
 	if (result == 0) {
 		result = set_mtu_and_up(tap->interface, port->mtu);
 		if (result != 0)
@@ -289,16 +289,16 @@ static int
 tap_rebind(struct pv_port *port, const struct pv_port_env *env)
 {
 	struct tap *tap = port->priv;
-	const struct pv_host_io *before = tap->io;
+	const struct pv_host_ops *before = tap->io, *io = env->host_io->channels[PV_HOST_FILE];
 	struct rte_mbuf *left[TAP_SLOTS];
 	uint16_t n_left;
 	int result;
 
-	if (env->host_io == before || tap->channel == NULL)
+	if (io == before || tap->channel == NULL)
 		return 0;
 	close_channel(port, tap, left, &n_left);
 	keep_left(tap, left, n_left);
-	result = open_channel(port, tap, env->host_io);
+	result = open_channel(port, tap, io);
 	if (result == 0)
 		return 0;
 	pv_error(port->name, "cannot go over to another way of reading and writing: %s", strerror(-result));

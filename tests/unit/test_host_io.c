@@ -19,11 +19,11 @@
 #include "testbed.h"
 #include "vio/host_io.h"
 
-#define HEADER 10
+#define HEADER PV_HOST_HEADER
 #define SLOTS 64
 
 struct channel {
-	const struct pv_host_io *io;
+	const struct pv_host_ops *io;
 	struct pv_host_channel *channel;
 	struct rte_mempool *pool;
 	int fd;	   /* that the channel is on */
@@ -32,18 +32,25 @@ struct channel {
 
 static struct rte_mempool *pool;
 
+static const struct pv_host_ops *
+find_way(const char *name)
+{
+	const struct pv_host_io *io = pv_implementation_find(PV_PRIMITIVE_HOST_IO, name)->ops;
+
+	return io->channels[PV_HOST_FILE];
+}
+
 static struct channel
 open_channel(void **state)
 {
-	const struct pv_implementation *way = pv_implementation_find(PV_PRIMITIVE_HOST_IO, *state);
-	struct channel channel = { .io = way->ops };
+	struct channel channel = { .io = find_way(*state) };
 	int ends[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
 	assert_int_equal(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
 	channel.fd = ends[0];
 	channel.other = ends[1];
-	channel.channel = channel.io->open(ends[0], pool, HEADER, SLOTS);
+	channel.channel = channel.io->open(ends[0], pool, SLOTS);
 	assert_non_null(channel.channel);
 	return channel;
 }
@@ -274,13 +281,13 @@ static uint16_t
 change_way(struct channel *channel, struct rte_mbuf **left)
 {
 	static const char *const names[] = { "per-packet", "per-burst" };
-	const struct pv_host_io *other = pv_implementation_find(PV_PRIMITIVE_HOST_IO, names[0])->ops;
+	const struct pv_host_ops *other = find_way(names[0]);
 	uint16_t n = channel->io->close(channel->channel, left);
 
 	if (channel->io == other)
-		other = pv_implementation_find(PV_PRIMITIVE_HOST_IO, names[1])->ops;
+		other = find_way(names[1]);
 	channel->io = other;
-	channel->channel = other->open(channel->fd, pool, HEADER, SLOTS);
+	channel->channel = other->open(channel->fd, pool, SLOTS);
 	assert_non_null(channel->channel);
 	return n;
 }
