@@ -30,6 +30,9 @@ static struct pv_drop_reason reasons[PV_DROP_MAX] = {
 				"a guest's descriptor chain that is no frame: too short for the header, or "
 				"with buffers of the wrong direction" },
 	[PV_DROP_SMALL_BUFFER] = { "small_buffer", "the receiving guest's buffers are smaller than the frame" },
+	[PV_DROP_UNSEGMENTED] = { "unsegmented",
+				  "larger than the MTU, because the host left it to be segmented: ethtool -K INTERFACE "
+				  "gro off lro off, or tso off gso off on the other end of a veth" },
 };
 static uint16_t n_reasons = PV_DROP_CORE_COUNT;
 

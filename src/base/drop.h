@@ -29,6 +29,7 @@ enum {
 	PV_DROP_NEEDS_OFFLOAD,	/* the receiving guest did not negotiate the offload that the frame needs */
 	PV_DROP_BAD_CHAIN,	/* a guest's descriptor chain that is no frame: too short, or of the wrong direction */
 	PV_DROP_SMALL_BUFFER,	/* the receiving guest's buffers are smaller than the frame */
+	PV_DROP_UNSEGMENTED,	/* larger than the MTU: the host left it to be segmented, which its port does not do */
 	PV_DROP_CORE_COUNT
 };
 

@@ -8,15 +8,32 @@
 
 #include "base/critical.h"
 #include "base/drop.h"
+#include "vio/net_header.h"
+
+#define WHOLE UINT16_MAX /* no PV_DROP_… */
 
 /* --- packets ------------------------------------------------------------------------------------------------------ */
 
+/* Segments of a TCP connection that together are no longer than one may be are one, and need not be segmented. */
 static bool
-header_asks_for_work(const struct rte_mbuf *packet)
+is_unsegmented(const struct pv_port *port, const struct virtio_net_hdr *header, const struct rte_mbuf *packet)
+{
+	uint8_t type = header->gso_type & ~VIRTIO_NET_HDR_GSO_ECN;
+	bool is_tcp = type == VIRTIO_NET_HDR_GSO_TCPV4 || type == VIRTIO_NET_HDR_GSO_TCPV6;
+
+	return type != VIRTIO_NET_HDR_GSO_NONE && (!is_tcp || packet->pkt_len > port->frame_max);
+}
+
+/* Does what the kernel has left to us. The reason why a frame is not whole then, or WHOLE. */
+static uint16_t
+make_whole(const struct pv_port *port, struct rte_mbuf *packet)
 {
 	const struct virtio_net_hdr *header = (const void *)(rte_pktmbuf_mtod(packet, const char *) - PV_HOST_HEADER);
+	bool needs_checksum = (header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0;
 
-	return (header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) != 0 || header->gso_type != VIRTIO_NET_HDR_GSO_NONE;
+	if (unlikely(is_unsegmented(port, header, packet)))
+		return PV_DROP_UNSEGMENTED;
+	return needs_checksum && pv_net_header_complete(header, packet) < 0 ? PV_DROP_BAD_HEADER : WHOLE;
 }
 
 static uint16_t
@@ -39,12 +56,14 @@ host_rx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, u
 	uint16_t kept = 0;
 
 	for (uint16_t i = 0; i < received; i++) {
-		if (unlikely(header_asks_for_work(packets[i]))) {
-			rte_pktmbuf_free(packets[i]);
-			port->count_drop(port, queue, PV_DROP_BAD_HEADER, 1);
+		uint16_t reason = make_whole(port, packets[i]);
+
+		if (likely(reason == WHOLE)) {
+			packets[kept++] = packets[i];
 			continue;
 		}
-		packets[kept++] = packets[i];
+		rte_pktmbuf_free(packets[i]);
+		port->count_drop(port, queue, reason, 1);
 	}
 	return kept;
 }

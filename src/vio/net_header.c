@@ -17,6 +17,7 @@
 
 #include <rte_byteorder.h>
 #include <rte_ether.h>
+#include <rte_hash_crc.h>
 #include <rte_ip.h>
 #include <rte_tcp.h>
 #include <rte_udp.h>
@@ -25,6 +26,7 @@
 _Static_assert(RTE_BYTE_ORDER == RTE_LITTLE_ENDIAN, "the fields of virtio_net_hdr need to be swapped");
 
 #define TAGS_MAX 2
+#define SCTP_CHECKSUM_AT 8 /* in its header, where no other protocol has a checksum */
 #define EXTENSIONS_MAX 8
 #define L3_LEN_MAX ((1u << RTE_MBUF_L3_LEN_BITS) - 1)
 
@@ -239,23 +241,53 @@ sum_from(const struct rte_mbuf *segment, uint32_t start)
 	return __rte_raw_cksum_reduce(sum);
 }
 
+/* Puts a checksum where the header says; -EINVAL when that is not in the first segment. */
+static int
+put_checksum(const struct virtio_net_hdr *header, struct rte_mbuf *packet, const void *sum, uint32_t length)
+{
+	uint32_t field = (uint32_t)header->csum_start + header->csum_offset;
+
+	if (field + length > packet->data_len)
+		return -EINVAL;
+	memcpy(rte_pktmbuf_mtod_offset(packet, void *, field), sum, length);
+	return 0;
+}
+
 /*
  * The ones' complement sum from csum_start to the end of the frame (virtio 1.2, 5.1.6.2). All ones stand for zero,
  * because zero in a UDP header says that there is no checksum.
  */
 static int
-finish_checksum(const struct virtio_net_hdr *header, const struct frame *frame, struct rte_mbuf *packet)
+finish_checksum(const struct virtio_net_hdr *header, struct rte_mbuf *packet)
 {
-	uint32_t field = (uint32_t)header->csum_start + header->csum_offset;
-	uint16_t sum;
+	uint16_t sum = ~sum_from(packet, header->csum_start);
 
-	if (header->csum_start < headers_end(frame) || field + sizeof(sum) > packet->data_len)
-		return -EINVAL;
-	sum = ~sum_from(packet, header->csum_start);
 	if (sum == 0)
 		sum = UINT16_MAX;
-	memcpy(rte_pktmbuf_mtod_offset(packet, void *, field), &sum, sizeof(sum));
-	return 0;
+	return put_checksum(header, packet, &sum, sizeof(sum));
+}
+
+/* The same for SCTP: a CRC32c, least significant byte first (RFC 9260, appendix A). */
+static int
+finish_crc(const struct virtio_net_hdr *header, struct rte_mbuf *packet)
+{
+	uint32_t start = header->csum_start, crc = UINT32_MAX;
+
+	for (const struct rte_mbuf *segment = packet; segment != NULL; segment = segment->next) {
+		uint32_t skipped = RTE_MIN(start, segment->data_len);
+
+		crc = rte_hash_crc(rte_pktmbuf_mtod_offset(segment, const void *, skipped), segment->data_len - skipped,
+				   crc);
+		start -= skipped;
+	}
+	crc = rte_cpu_to_le_32(~crc);
+	return put_checksum(header, packet, &crc, sizeof(crc));
+}
+
+int
+pv_net_header_complete(const struct virtio_net_hdr *header, struct rte_mbuf *packet)
+{
+	return header->csum_offset == SCTP_CHECKSUM_AT ? finish_crc(header, packet) : finish_checksum(header, packet);
 }
 
 /* The row of a guest's gso_type, if it is negotiated and of the protocols that the frame has. */
@@ -302,6 +334,15 @@ read_gso(const struct virtio_net_hdr *header, uint64_t features, const struct fr
 	return 0;
 }
 
+/* A checksum that an mbuf has no words for. */
+static int
+finish_other(const struct virtio_net_hdr *header, const struct frame *frame, struct rte_mbuf *packet)
+{
+	if (header->gso_type != VIRTIO_NET_HDR_GSO_NONE || header->csum_start < headers_end(frame))
+		return -EINVAL;
+	return finish_checksum(header, packet);
+}
+
 int
 pv_net_header_read_offloads(const struct virtio_net_hdr *header, uint64_t features, struct rte_mbuf *packet)
 {
@@ -312,7 +353,7 @@ pv_net_header_read_offloads(const struct virtio_net_hdr *header, uint64_t featur
 	    parse(packet, &frame) < 0)
 		return -EINVAL;
 	if (frame.transport == NULL || header->csum_start != frame.l2_len + frame.l3_len)
-		return header->gso_type == VIRTIO_NET_HDR_GSO_NONE ? finish_checksum(header, &frame, packet) : -EINVAL;
+		return finish_other(header, &frame, packet);
 	if (header->csum_offset != frame.transport->csum_offset)
 		return -EINVAL;
 	packet->ol_flags |= frame.ip | frame.transport->csum;

@@ -34,6 +34,13 @@
 	  ~(RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_OUTER_IPV4 | RTE_MBUF_F_TX_OUTER_IPV6)) | \
 	 RTE_MBUF_F_RX_L4_CKSUM_GOOD)
 
+/*
+ * Computes the checksum that the sender left to a device, and puts it into the frame: for a header with NEEDS_CSUM that
+ * comes from the host's kernel, which asks for SCTP's CRC32c this way, too. -EINVAL when the checksum is not in the
+ * first segment.
+ */
+int pv_net_header_complete(const struct virtio_net_hdr *header, struct rte_mbuf *packet);
+
 /* The two below for a header or a packet that asks for something. */
 int pv_net_header_read_offloads(const struct virtio_net_hdr *header, uint64_t features, struct rte_mbuf *packet);
 int pv_net_header_write_offloads(const struct rte_mbuf *packet, uint64_t features, struct virtio_net_hdr *header);

@@ -4,8 +4,8 @@
  *
  * The interface is made when the port opens and goes when it closes; one that exists already (made persistent by
  * somebody else) is used and stays. The kernel is told that we take no offloads (TUNSETOFFLOAD 0), so every frame
- * arrives whole and with its checksums; a header that says otherwise is a bad_header drop. How frames cross the
- * boundary is the primitive "host-io" (vio/host_io.h).
+ * arrives whole and with its checksums. How frames cross the boundary is the primitive "host-io"
+ * (vio/host_io.h).
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -456,6 +456,71 @@ a_computed_checksum_of_zero_is_written_as_all_ones(void **state)
 	assert_int_equal(rte_pktmbuf_mtod(packet, uint8_t *)[55], 0xff);
 }
 
+/* What the host's kernel leaves to a device, whatever the frame is. */
+static void
+a_checksum_that_the_host_left_is_computed(void **state)
+{
+	const struct shape *shapes[] = { &tcp4, &tcp6, &udp4, &udp6 };
+
+	for (size_t i = 0; i < RTE_DIM(shapes); i++) {
+		build(shapes[i]);
+		split(frame.length);
+		assert_int_equal(pv_net_header_complete(&frame.header, packet), 0);
+		rules_finish_checksum(frame.bytes, frame.length, frame.header.csum_start, frame.header.csum_offset);
+		assert_memory_equal(rte_pktmbuf_mtod(packet, uint8_t *), frame.bytes, frame.length);
+	}
+}
+
+static void
+a_checksum_of_the_host_beyond_the_first_segment_is_refused(void **state)
+{
+	build(&tcp4);
+	for (uint32_t first = 0; first <= frame.length; first++) {
+		split(first);
+		assert_int_equal(pv_net_header_complete(&frame.header, packet), first >= 34 + 18 ? 0 : -EINVAL);
+	}
+	split(frame.length);
+	for (uint32_t start = 0; start <= UINT16_MAX; start++) {
+		frame.header.csum_start = (uint16_t)start;
+		assert_int_equal(pv_net_header_complete(&frame.header, packet),
+				 start + 18 <= frame.length ? 0 : -EINVAL);
+	}
+}
+
+/* A bit at a time, as RFC 9260, appendix A, defines it. */
+static uint32_t
+crc32c(const uint8_t *bytes, uint32_t length)
+{
+	uint32_t crc = UINT32_MAX;
+
+	for (uint32_t i = 0; i < length; i++) {
+		crc ^= bytes[i];
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc % 2 * 0x82f63b78);
+	}
+	return ~crc;
+}
+
+static void
+a_crc_of_sctp_that_the_host_left_is_computed(void **state)
+{
+	struct shape sctp = { .protocol = IPPROTO_SCTP, .payload = 123 };
+	uint32_t crc;
+
+	assert_int_equal(crc32c((const uint8_t *)"123456789", 9), 0xe3069283); /* the check value of CRC-32C */
+	build(&sctp);
+	frame.header.csum_offset = 8;
+	memset(frame.bytes + 34 + 8, 0, sizeof(crc));
+	crc = crc32c(frame.bytes + 34, frame.length - 34);
+	for (uint32_t first = 34 + 12; first <= frame.length; first++) {
+		split(first);
+		assert_int_equal(pv_net_header_complete(&frame.header, packet), 0);
+		assert_memory_equal(rte_pktmbuf_mtod_offset(packet, uint8_t *, 34 + 8), &crc, sizeof(crc));
+	}
+	split(34 + 11);
+	assert_int_equal(pv_net_header_complete(&frame.header, packet), -EINVAL);
+}
+
 static void
 a_fragment_is_refused(void **state)
 {
@@ -972,6 +1037,9 @@ main(void)
 		cmocka_unit_test(a_computed_checksum_is_right_behind_an_odd_segment_of_many_ones),
 		cmocka_unit_test(a_computed_checksum_is_right_over_two_odd_segments),
 		cmocka_unit_test(a_computed_checksum_of_zero_is_written_as_all_ones),
+		cmocka_unit_test(a_checksum_that_the_host_left_is_computed),
+		cmocka_unit_test(a_checksum_of_the_host_beyond_the_first_segment_is_refused),
+		cmocka_unit_test(a_crc_of_sctp_that_the_host_left_is_computed),
 		cmocka_unit_test(a_fragment_is_refused),
 		cmocka_unit_test(an_ip_header_that_is_none_is_refused),
 		cmocka_unit_test(an_ip_length_that_the_frame_or_the_headers_contradict_is_refused),
