@@ -7,10 +7,12 @@
  * times. pktvirt's boundary to the host is its kernel ports and the notification of guests.
  *
  * per-packet, the baseline of UML: a tap costs one read(2) or write(2) per frame, as UML's tuntap transport does
- * (vio/host_file.c), and a guest is notified (one eventfd write) for every used buffer.
+ * (vio/host_file.c), a raw port one recvmsg(2) or sendmsg(2) (vio/host_socket.c), and a guest is notified (one eventfd
+ * write) for every used buffer.
  *
  * per-burst, the stage, and what runs where no baseline asks otherwise: a tap costs one call per burst, and none for a
- * look that finds nothing (vio/host_uring.c). A guest is notified once per burst.
+ * look that finds nothing (vio/host_uring.c); a raw port one recvmmsg(2) or sendmmsg(2) per burst, and one for a look
+ * that finds nothing. A guest is notified once per burst.
  *
  * Limits: a kernel without io_uring (or with kernel.io_uring_disabled) has no per-burst way for taps; the port then
  * does not open and says so.
@@ -22,18 +24,18 @@
 
 static const struct pv_host_io single_io = {
 	.frames_per_notification = 1,
-	.channels = { [PV_HOST_FILE] = &pv_host_file_per_packet },
+	.channels = { [PV_HOST_FILE] = &pv_host_file_per_packet, [PV_HOST_SOCKET] = &pv_host_socket_per_packet },
 };
 
 static const struct pv_host_io batched_io = {
 	.frames_per_notification = PV_BURST_MAX,
-	.channels = { [PV_HOST_FILE] = &pv_host_file_per_burst },
+	.channels = { [PV_HOST_FILE] = &pv_host_file_per_burst, [PV_HOST_SOCKET] = &pv_host_socket_per_burst },
 };
 
 static const struct pv_implementation per_packet = {
 	.primitive = PV_PRIMITIVE_HOST_IO,
 	.name = "per-packet",
-	.summary = "one system call for each frame of a tap and each used buffer of a guest",
+	.summary = "one system call for each frame of a tap or raw port and each used buffer of a guest",
 	.baselines = 1u << PV_BASELINE_UML,
 	.ops = &single_io,
 };
@@ -42,7 +44,7 @@ PV_IMPLEMENTATION(per_packet)
 static const struct pv_implementation per_burst = {
 	.primitive = PV_PRIMITIVE_HOST_IO,
 	.name = "per-burst",
-	.summary = "one system call for a burst of frames (io_uring), one notification of a guest per burst",
+	.summary = "one system call for a burst of frames (io_uring, sendmmsg), one notification of a guest per burst",
 	.plain = true,
 	.ops = &batched_io,
 };

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* host-io of a descriptor with one frame per read(2) and write(2), per packet: one call for each. */
 #include <errno.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <rte_malloc.h>
@@ -115,15 +114,7 @@ single_counters(const struct pv_host_channel *channel, struct pv_host_io_counter
 static bool
 single_has_frames(const struct pv_host_channel *channel)
 {
-	struct pollfd readable = { .fd = ((const struct single *)channel)->fd, .events = POLLIN };
-
-	return poll(&readable, 1, 0) == 1;
-}
-
-static int
-single_event_fd(const struct pv_host_channel *channel)
-{
-	return -1;
+	return pv_host_is_readable(((const struct single *)channel)->fd);
 }
 
 static uint16_t
@@ -139,6 +130,6 @@ const struct pv_host_ops pv_host_file_per_packet = {
 	.write = single_write,
 	.counters = single_counters,
 	.has_frames = single_has_frames,
-	.event_fd = single_event_fd,
+	.event_fd = pv_host_no_event_fd,
 	.close = single_close,
 };

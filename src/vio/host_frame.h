@@ -4,6 +4,7 @@
 #define PV_VIO_HOST_FRAME_H
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/uio.h>
 
 #include "vio/host_io.h"
@@ -53,6 +54,21 @@ pv_host_set_blocking(int fd, bool blocking)
 	int flags = fcntl(fd, F_GETFL);
 
 	return flags < 0 ? -1 : fcntl(fd, F_SETFL, blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK);
+}
+
+static inline bool
+pv_host_is_readable(int fd)
+{
+	struct pollfd readable = { .fd = fd, .events = POLLIN };
+
+	return poll(&readable, 1, 0) == 1;
+}
+
+/* Of a channel whose descriptor raises signals itself. */
+static inline int
+pv_host_no_event_fd(const struct pv_host_channel *channel)
+{
+	return -1;
 }
 
 static inline void

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The primitive "host-io": how packets cross the boundary between pktvirt and the host kernel. A port that has a
- * kernel descriptor carrying one frame per call (a tap) opens a channel on it; the bound implementation decides how
- * many system calls its frames cost. It also says how many frames a guest's ring is given per notification, since a
- * notification is a system call too.
+ * kernel descriptor carrying one frame per call (a tap, a packet socket) opens a channel on it; the bound
+ * implementation decides how many system calls its frames cost. It also says how many frames a guest's ring is given
+ * per notification, since a notification is a system call too.
  */
 #ifndef PV_VIO_HOST_IO_H
 #define PV_VIO_HOST_IO_H
@@ -24,6 +24,7 @@ struct pv_host_io_counters {
 	uint64_t calls;			 /* system calls, */
 	uint64_t empty;			 /* of them, reads that found nothing */
 	uint64_t frames;		 /* that were read and written */
+	uint64_t unreadable;		 /* frames that the kernel had, and could not hand over */
 	uint64_t refused, refused_bytes; /* of frames that write took, and the kernel did not */
 };
 
@@ -57,7 +58,8 @@ struct pv_host_ops {
 };
 
 enum pv_host_kind {
-	PV_HOST_FILE, /* one frame per read(2) and write(2): a tap */
+	PV_HOST_FILE,	/* one frame per read(2) and write(2): a tap */
+	PV_HOST_SOCKET, /* a packet socket with PACKET_VNET_HDR and PACKET_AUXDATA */
 	PV_HOST_KINDS
 };
 
@@ -69,5 +71,6 @@ struct pv_host_io {
 };
 
 extern const struct pv_host_ops pv_host_file_per_packet, pv_host_file_per_burst;
+extern const struct pv_host_ops pv_host_socket_per_packet, pv_host_socket_per_burst;
 
 #endif

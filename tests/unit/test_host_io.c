@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Both implementations of the primitive host-io, over a socket pair: it keeps the bounds of frames as a tap does, and
- * its other end is the test's.
+ * Both implementations of the primitive host-io, for files and for sockets, over a socket pair: it keeps the bounds of
+ * frames as a tap does, and its other end is the test's. What only a packet socket has is tested on one end of a veth
+ * pair, in a network namespace of the test's own.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,10 +10,17 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "core/primitive.h"
@@ -25,25 +33,32 @@
 struct channel {
 	const struct pv_host_ops *io;
 	struct pv_host_channel *channel;
-	struct rte_mempool *pool;
+	enum pv_host_kind kind;
 	int fd;	   /* that the channel is on */
 	int other; /* the kernel's end, as it were */
 };
 
 static struct rte_mempool *pool;
 
+/* What a test is run for. */
+struct way {
+	const char *name;
+	enum pv_host_kind kind;
+};
+
 static const struct pv_host_ops *
-find_way(const char *name)
+find_way(const char *name, enum pv_host_kind kind)
 {
 	const struct pv_host_io *io = pv_implementation_find(PV_PRIMITIVE_HOST_IO, name)->ops;
 
-	return io->channels[PV_HOST_FILE];
+	return io->channels[kind];
 }
 
 static struct channel
 open_channel(void **state)
 {
-	struct channel channel = { .io = find_way(*state) };
+	const struct way *way = *state;
+	struct channel channel = { .io = find_way(way->name, way->kind), .kind = way->kind };
 	int ends[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
@@ -264,7 +279,8 @@ system_calls_are_counted(void **state)
 	assert_int_equal(channel.io->write(channel.channel, packets, PV_BURST_MAX), PV_BURST_MAX);
 	channel.io->counters(channel.channel, &after);
 	assert_int_equal(after.frames - before.frames, PV_BURST_MAX);
-	assert_int_equal(after.calls - before.calls, strcmp(*state, "per-burst") == 0 ? 1 : PV_BURST_MAX);
+	assert_int_equal(after.calls - before.calls,
+			 strcmp(((const struct way *)*state)->name, "per-burst") == 0 ? 1 : PV_BURST_MAX);
 	close_channel(&channel);
 }
 
@@ -281,11 +297,11 @@ static uint16_t
 change_way(struct channel *channel, struct rte_mbuf **left)
 {
 	static const char *const names[] = { "per-packet", "per-burst" };
-	const struct pv_host_ops *other = find_way(names[0]);
+	const struct pv_host_ops *other = find_way(names[0], channel->kind);
 	uint16_t n = channel->io->close(channel->channel, left);
 
 	if (channel->io == other)
-		other = find_way(names[1]);
+		other = find_way(names[1], channel->kind);
 	channel->io = other;
 	channel->channel = other->open(channel->fd, pool, SLOTS);
 	assert_non_null(channel->channel);
@@ -346,31 +362,214 @@ borrowed_memory_is_not_kept(void **state)
 	close_channel(&channel);
 }
 
-#define BOTH(test)                                                 \
-	{ #test ": per-packet", test, NULL, NULL, "per-packet" },  \
-	{                                                          \
-#test ": per-burst", test, NULL, NULL, "per-burst" \
+/* --- packet sockets ----------------------------------------------------------------------------------------------- */
+
+static bool has_veth; /* pvt0 and pvt1, in a namespace of our own */
+
+static void
+shell(const char *command)
+{
+	assert_int_equal(system(command), 0);
+}
+
+static void
+make_veth(void)
+{
+	if (unshare(CLONE_NEWNET) != 0)
+		return;
+	shell("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6;" /* so that nobody else speaks */
+	      "ip link add pvt0 mtu 9000 type veth peer name pvt1 mtu 9000 && ip link set pvt0 up && ip link set pvt1 "
+	      "up");
+	has_veth = true;
+}
+
+static int
+open_packet_socket(const char *interface)
+{
+	struct sockaddr_ll address = { .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL) };
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, 0), on = 1;
+
+	assert_true(fd >= 0);
+	assert_int_equal(setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)), 0);
+	assert_int_equal(setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &on, sizeof(on)), 0);
+	address.sll_ifindex = (int)if_nametoindex(interface);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+static struct channel
+open_packet_channel(void **state)
+{
+	const struct way *way = *state;
+	struct channel channel = { .io = find_way(way->name, way->kind), .kind = way->kind };
+
+	if (!has_veth)
+		skip();
+	channel.fd = open_packet_socket("pvt0");
+	channel.other = open_packet_socket("pvt1");
+	channel.channel = channel.io->open(channel.fd, pool, SLOTS);
+	assert_non_null(channel.channel);
+	return channel;
+}
+
+/* A frame with so many tags; returns its length. */
+static uint16_t
+make_tagged(uint8_t *frame, unsigned int tags, uint16_t tpid, uint8_t mark)
+{
+	static const uint8_t addresses[12] = { 0x02, 0, 0, 0, 0, 1, 0x02, 0, 0, 0, 0, 2 };
+	uint16_t at = sizeof(addresses);
+
+	memcpy(frame, addresses, sizeof(addresses));
+	for (unsigned int i = 0; i < tags; i++, at += 4)
+		memcpy(frame + at, (uint16_t[]){ htons(i == 0 ? tpid : ETH_P_8021Q), htons(0xe123 + i) }, 4);
+	memcpy(frame + at, (uint16_t[]){ htons(0x88b5) }, 2); /* IEEE 802, local experimental */
+	for (at += 2; at < 100; at++)
+		frame[at] = (uint8_t)(at * 7 + mark);
+	return at;
+}
+
+static void
+send_with_header(const struct channel *channel, const struct virtio_net_hdr *header, const uint8_t *frame,
+		 uint16_t length)
+{
+	const struct iovec pieces[] = { { (void *)(uintptr_t)header, sizeof(*header) },
+					{ (void *)(uintptr_t)frame, length } };
+
+	assert_int_equal(writev(channel->other, pieces, 2), (ssize_t)sizeof(*header) + length);
+}
+
+static void
+tags_are_where_they_were(void **state)
+{
+	static const struct virtio_net_hdr empty;
+	static const uint16_t tpids[] = { ETH_P_8021Q, ETH_P_8021AD };
+	struct channel channel = open_packet_channel(state);
+	struct rte_mbuf *packets[PV_BURST_MAX];
+	uint8_t frame[100];
+
+	for (uint8_t burst = 0; burst < 6; burst++) {
+		unsigned int tags = burst / 2;
+		uint16_t tpid = tpids[burst % 2];
+
+		for (uint8_t i = 0; i < 40; i++)
+			send_with_header(&channel, &empty, frame, make_tagged(frame, tags, tpid, i));
+		assert_int_equal(read_frames(&channel, packets, 40), 40);
+		for (uint8_t i = 0; i < 40; i++) {
+			make_tagged(frame, tags, tpid, i);
+			assert_int_equal(packets[i]->pkt_len, sizeof(frame));
+			assert_memory_equal(rte_pktmbuf_mtod(packets[i], void *), frame, sizeof(frame));
+		}
+		rte_pktmbuf_free_bulk(packets, 40);
 	}
+	close_channel(&channel);
+}
+
+static void
+a_checksum_left_to_a_device_is_where_the_header_says(void **state)
+{
+	struct channel channel = open_packet_channel(state);
+	uint8_t frame[100];
+
+	for (uint16_t tags = 0; tags < 3; tags++) {
+		struct virtio_net_hdr header = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+						 .csum_start = 34 + 4 * tags,
+						 .csum_offset = 16 };
+		struct rte_mbuf *packet;
+
+		send_with_header(&channel, &header, frame, make_tagged(frame, tags, ETH_P_8021Q, 0));
+		assert_int_equal(read_frames(&channel, &packet, 1), 1);
+		header = *(const struct virtio_net_hdr *)(rte_pktmbuf_mtod(packet, char *) - PV_HOST_HEADER);
+		assert_int_equal(header.flags, VIRTIO_NET_HDR_F_NEEDS_CSUM);
+		assert_int_equal(header.csum_start, 34 + 4 * tags);
+		assert_int_equal(header.csum_offset, 16);
+		rte_pktmbuf_free(packet);
+	}
+	close_channel(&channel);
+}
+
+static void
+a_frame_longer_than_its_buffer_fills_that(void **state)
+{
+	static const struct virtio_net_hdr empty;
+	struct channel channel = open_packet_channel(state);
+	struct rte_mbuf *packets[2];
+	uint8_t frame[5000] = { 0 };
+
+	make_tagged(frame, 0, 0, 0);
+	send_with_header(&channel, &empty, frame, sizeof(frame));
+	send_with_header(&channel, &empty, frame, 100);
+	assert_int_equal(read_frames(&channel, packets, 2), 2);
+	assert_int_equal(packets[0]->pkt_len, RTE_MBUF_DEFAULT_DATAROOM);
+	assert_int_equal(rte_pktmbuf_tailroom(packets[0]), 0);
+	assert_int_equal(packets[1]->pkt_len, 100);
+	rte_pktmbuf_free_bulk(packets, 2);
+	close_channel(&channel);
+}
+
+static void
+an_interface_that_is_down_refuses_and_has_nothing(void **state)
+{
+	struct channel channel = open_packet_channel(state);
+	struct rte_mbuf *packets[3];
+	struct pv_host_io_counters counters;
+	uint8_t frame[HEADER + 2000];
+
+	assert_int_equal(channel.io->read(channel.channel, packets, 1), 0);
+	shell("ip link set pvt0 down");
+	assert_true(channel.io->has_frames(channel.channel)); /* an error, that reading takes away */
+	assert_int_equal(channel.io->read(channel.channel, packets, 1), 0);
+	assert_false(channel.io->has_frames(channel.channel));
+	for (uint8_t i = 0; i < 3; i++)
+		packets[i] = make_packet(2, 60, 1);
+	assert_int_equal(channel.io->write(channel.channel, packets, 3), 3);
+	channel.io->counters(channel.channel, &counters);
+	assert_int_equal(counters.refused, 3);
+	shell("ip link set pvt0 up");
+	packets[0] = make_packet(2, 60, 1);
+	assert_int_equal(channel.io->write(channel.channel, packets, 1), 1);
+	assert_int_equal(read(channel.other, frame, sizeof(frame)), HEADER + 60);
+	send_frame(&channel, 4, 70);
+	assert_int_equal(read_frames(&channel, packets, 1), 1);
+	assert_int_equal(packets[0]->pkt_len, 70);
+	rte_pktmbuf_free(packets[0]);
+	close_channel(&channel);
+}
+
+#define AS(test, title, kind)                                                                    \
+	{ #test ": per-packet, " title, test, NULL, NULL, &(struct way){ "per-packet", kind } }, \
+	{                                                                                        \
+#test ": per-burst, " title, test, NULL, NULL, &(struct way)                     \
+		{                                                                                \
+			"per-burst", kind                                                        \
+		}                                                                                \
+	}
+#define ALL(test) AS(test, "file", PV_HOST_FILE), AS(test, "socket", PV_HOST_SOCKET)
+#define SOCKETS(test) AS(test, "packet socket", PV_HOST_SOCKET)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(an_empty_read_returns_nothing),
-		BOTH(frames_are_read_whole_in_order_without_their_header),
-		BOTH(a_read_shorter_than_the_header_is_no_frame),
-		BOTH(a_full_burst_is_written_in_order),
-		BOTH(a_chained_frame_is_written_whole),
-		BOTH(a_frame_in_too_many_pieces_is_refused_and_the_rest_goes_on),
-		BOTH(frames_that_the_kernel_refuses_are_counted),
-		BOTH(what_the_kernel_does_not_take_is_not_lost),
-		BOTH(system_calls_are_counted),
-		BOTH(no_frame_is_lost_when_the_way_changes),
-		BOTH(borrowed_memory_is_not_kept),
+		ALL(an_empty_read_returns_nothing),
+		ALL(frames_are_read_whole_in_order_without_their_header),
+		ALL(a_read_shorter_than_the_header_is_no_frame),
+		ALL(a_full_burst_is_written_in_order),
+		ALL(a_chained_frame_is_written_whole),
+		ALL(a_frame_in_too_many_pieces_is_refused_and_the_rest_goes_on),
+		ALL(frames_that_the_kernel_refuses_are_counted),
+		ALL(what_the_kernel_does_not_take_is_not_lost),
+		ALL(system_calls_are_counted),
+		ALL(no_frame_is_lost_when_the_way_changes),
+		ALL(borrowed_memory_is_not_kept),
+		SOCKETS(tags_are_where_they_were),
+		SOCKETS(a_checksum_left_to_a_device_is_where_the_header_says),
+		SOCKETS(a_frame_longer_than_its_buffer_fills_that),
+		SOCKETS(an_interface_that_is_down_refuses_and_has_nothing),
 	};
 
 	signal(SIGPIPE, SIG_IGN); /* as the daemon has it */
 	testbed_start_eal();
+	make_veth();
 	pool = rte_pktmbuf_pool_create("test", 4095, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	assert_non_null(pool);
 	return cmocka_run_group_tests(tests, NULL, NULL);
