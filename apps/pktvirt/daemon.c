@@ -160,9 +160,10 @@ do_chores(int timer)
 		return;
 	pv_fdb_age(running->fdb, pv_now_s());
 	pv_datapath_watch(running);
+	pv_datapath_look(running);
 }
 
-/* Serves the control socket, and each second the table's ageing and the watchdog, until a signal comes. */
+/* Serves the control socket, and each second the table's ageing, the watchdog and the ports, until a signal comes. */
 static void
 serve(struct pv_control *control, int signals)
 {

@@ -436,6 +436,14 @@ pv_datapath_watch(struct pv_datapath *datapath)
 	}
 }
 
+void
+pv_datapath_look(struct pv_datapath *datapath)
+{
+	for (uint16_t i = 0; i < datapath->n_ports; i++)
+		if (datapath->ports[i]->type->look != NULL)
+			datapath->ports[i]->type->look(datapath->ports[i]);
+}
+
 int
 pv_datapath_choose_critical(struct pv_datapath *datapath)
 {

@@ -47,6 +47,9 @@ int pv_datapath_start(struct pv_datapath *datapath);
  */
 void pv_datapath_watch(struct pv_datapath *datapath);
 
+/* Has ports look at what nobody tells them of, every second. On the main thread. */
+void pv_datapath_look(struct pv_datapath *datapath);
+
 /* What ports are given of the primitives as they are bound. */
 struct pv_port_env pv_datapath_port_env(const struct pv_datapath *datapath);
 

@@ -47,6 +47,32 @@ take_left(struct pv_host_port *host, struct rte_mbuf **packets, uint16_t count)
 	return n;
 }
 
+static void
+count_dropped(struct pv_port *port, uint16_t queue, uint16_t reason, uint64_t packets)
+{
+	struct pv_host_port *host = port->priv;
+
+	if (reason == PV_DROP_UNSEGMENTED)
+		host->unsegmented += packets;
+	port->count_drop(port, queue, reason, packets);
+}
+
+/* What the channel has lost since the last time. */
+static void
+count_lost(struct pv_port *port, uint16_t queue)
+{
+	struct pv_host_port *host = port->priv;
+	struct pv_host_io_counters *last = &host->last, now;
+
+	host->ops->counters(host->channel, &now);
+	if (unlikely(now.unreadable != last->unreadable))
+		count_dropped(port, queue, PV_DROP_UNSEGMENTED, now.unreadable - last->unreadable);
+	if (unlikely(now.refused != last->refused))
+		port->count_refused(port, queue, PV_DROP_HOST_REFUSED, now.refused - last->refused,
+				    now.refused_bytes - last->refused_bytes);
+	*last = now;
+}
+
 static uint16_t
 host_rx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
@@ -63,8 +89,10 @@ host_rx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, u
 			continue;
 		}
 		rte_pktmbuf_free(packets[i]);
-		port->count_drop(port, queue, reason, 1);
+		count_dropped(port, queue, reason, 1);
 	}
+	if (received == 0)
+		count_lost(port, queue);
 	return kept;
 }
 
@@ -72,14 +100,9 @@ static uint16_t
 host_tx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
 	struct pv_host_port *host = port->priv;
-	struct pv_host_io_counters *last = &host->last, now;
 	uint16_t taken = host->ops->write(host->channel, packets, count);
 
-	host->ops->counters(host->channel, &now);
-	if (unlikely(now.refused != last->refused))
-		port->count_refused(port, queue, PV_DROP_HOST_REFUSED, now.refused - last->refused,
-				    now.refused_bytes - last->refused_bytes);
-	*last = now;
+	count_lost(port, queue);
 	return taken;
 }
 
@@ -208,13 +231,14 @@ json_t *
 pv_host_port_report(const struct pv_host_port *host)
 {
 	struct pv_host_io_counters counters = { 0 };
-	uint64_t calls, frames;
+	uint64_t calls, empty, frames;
 
 	if (host->channel != NULL)
 		host->ops->counters(host->channel, &counters);
 	calls = host->before.calls + counters.calls;
+	empty = host->before.empty + counters.empty;
 	frames = host->before.frames + counters.frames;
 	return json_pack("{s:I, s:I, s:I, s:f}", "system_calls", (json_int_t)calls, "system_calls_in_vain",
-			 (json_int_t)(host->before.empty + counters.empty), "system_call_frames", (json_int_t)frames,
-			 "system_calls_per_frame", frames > 0 ? (double)calls / (double)frames : 0.0);
+			 (json_int_t)empty, "system_call_frames", (json_int_t)frames, "system_calls_per_frame",
+			 frames > 0 ? (double)calls / (double)frames : 0.0);
 }

@@ -23,6 +23,7 @@ struct pv_host_port {
 	struct pv_host_io_counters before; /* of the channels before this one */
 	struct pv_host_channel *channel;   /* NULL: none could be opened, and the port stays down */
 	struct pv_host_io_counters last;   /* as of the last look at them */
+	uint64_t unsegmented;		   /* frames that were dropped for that */
 };
 
 extern const struct pv_port_ops pv_host_port_ops;

@@ -8,10 +8,7 @@
 const char *const pv_role_names[] = { "guest", "wire", NULL };
 
 const struct pv_port_type *const pv_port_types[] = {
-	&pv_port_ethdev,
-	&pv_port_tap,
-	&pv_port_vhost_user,
-	NULL,
+	&pv_port_ethdev, &pv_port_raw, &pv_port_tap, &pv_port_vhost_user, NULL,
 };
 
 const struct pv_port_type *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A port: something that frames come from and go to. Its type (vhost-user, ethdev, tap) knows how; the switch sees
+ * A port: something that frames come from and go to. Its type (vhost-user, ethdev, raw, tap) knows how; the switch sees
  * only this interface.
  *
  * Queues: a port has `queues` queue pairs. Receive queue i and transmit queue i belong to the same one worker
@@ -66,6 +66,8 @@ struct pv_port_type {
 	 * type does nothing that `env` decides.
 	 */
 	int (*rebind)(struct pv_port *port, const struct pv_port_env *env);
+	/* Looks at what nobody tells of, such as a link; once a second, on the main thread. NULL: there is nothing. */
+	void (*look)(struct pv_port *port);
 	/* Facts of this type for `show ports` (socket, guest, negotiated features…); the caller owns it. NULL: none. */
 	json_t *(*report)(const struct pv_port *port);
 	/* One "doctor" answer: why each feature is or is not in use; the caller owns it. May be NULL. */

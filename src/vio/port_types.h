@@ -5,6 +5,7 @@
 #include "vio/port.h"
 
 extern const struct pv_port_type pv_port_ethdev;
+extern const struct pv_port_type pv_port_raw;
 extern const struct pv_port_type pv_port_tap;
 extern const struct pv_port_type pv_port_vhost_user;
 

@@ -24,6 +24,7 @@ from support import (
     note_name,
     pktvirt,
     ports,
+    raw,
     run,
     running,
     say,
@@ -34,6 +35,7 @@ from support import (
     wait_until,
     workspace,
 )
+from lab.netns import host
 
 WRONG_ABI = "const struct { unsigned abi; const void *stages; } pv_plugin = { 4711, 0 };"
 NO_PLUGIN = "int something_else;"
@@ -187,6 +189,26 @@ def devices_that_dpdk_refuses_end_the_start(directory):
         nothing_remains(directory, name, interface)
 
 
+def interfaces_that_are_none_end_the_start(directory):
+    """A raw port needs one of Ethernet that exists."""
+    tap_there = f"pv{os.getpid()}t9"
+    host("ip", "tuntap", "add", tap_there, "mode", "tap")
+    mistakes = {
+        tap_there[:-1] + "8": f'there is none of that name; did you mean "{tap_there}"?',
+        "nosuchone": "there is none of that name: expected one of: lo",
+        "lo": "it is not of Ethernet, as it must be",
+    }
+    try:
+        for number, (given, expected) in enumerate(mistakes.items()):
+            name = f"missing{os.getpid()}-{number}"
+            interface, content = full_config(directory, name, raw("raw0", given))
+            done = pktvirt("--config", write(directory, content))
+            refused(given, done, 1, f'raw0: raw interface "{given}": {expected}')
+            nothing_remains(directory, name, interface)
+    finally:
+        host("ip", "link", "del", tap_there)
+
+
 def told_to_end_while_it_starts(directory):
     name = f"early{os.getpid()}"
     interface, content = full_config(directory, name)
@@ -255,6 +277,7 @@ def main():
         say("starting")
         missing_directories_are_made(directory)
         devices_that_dpdk_refuses_end_the_start(directory)
+        interfaces_that_are_none_end_the_start(directory)
         told_to_end_while_it_starts(directory)
         say("connections")
         second_guest_is_refused(directory)

@@ -14,6 +14,7 @@ import re
 import sys
 
 from support import (
+    ALL_TYPES,
     Namespace,
     Running,
     Transfer,
@@ -50,7 +51,7 @@ HELD_UP_MS, LET_GO_MS = 1, 60_000  # how long the guest may stand still: never s
 PACE, SLOW_PACE, FULL_PACE = 1 << 24, 1 << 22, 1 << 30  # bytes per second of the migration: first, held up, let go
 PROGRAMS = 4 * "/bin/busybox "  # some MiB; pages of zeroes would cost QEMU next to nothing
 WRITE = f"while :; do busybox cat {PROGRAMS} >/tmp/busy; busybox usleep 50000; done"
-ALL_TYPES, ARP, RARP = 3, 0x0806, 0x8035  # ETH_P_ALL and types of frames
+ARP, RARP = 0x0806, 0x8035  # types of frames
 MODES = {"copied": ([], "on"), "shared": (["shared-buffer-rings"], "off")}  # stages, guest_announce
 
 

@@ -41,6 +41,7 @@ TESTPMD_MB = 256
 CONTROL_DIRECTORY = Path("/run/pktvirt")
 DPDK_DIRECTORY = Path("/var/run/dpdk")
 EXPERIMENTAL = 0x88B5  # IEEE 802, local experimental ethertype 1
+ALL_TYPES = 3  # ETH_P_ALL
 
 _names = []  # of the daemons that this test has started
 
@@ -206,6 +207,11 @@ def ethdev(name, devargs, **port):
 def tap(name, interface, **port):
     """A port of a kernel tap."""
     return {"name": name, **port, "tap": {"interface": interface}}
+
+
+def raw(name, interface, **port):
+    """A port of a packet socket on an interface."""
+    return {"name": name, **port, "raw": {"interface": interface}}
 
 
 def config(*ports, **settings):
@@ -500,13 +506,20 @@ def send_frames(namespace, device, frames):
     namespace.run([sys.executable, "-c", SEND_FRAMES, device], input=lines)
 
 
+# The kernel tells the outer VLAN tag beside the frame, and only to who listens to all types.
 SNIFF_FRAMES = """
-import socket, sys
+import socket, struct, sys
+SOL_PACKET, PACKET_AUXDATA, PACKET_IGNORE_OUTGOING, VLAN_VALID = 263, 8, 23, 16
 with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
+    raw.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
+    raw.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
     raw.bind((sys.argv[1], int(sys.argv[2])))
     print("ready", flush=True)
     while True:
-        print(raw.recv(65536).hex(), flush=True)
+        frame, ancillary, _, _ = raw.recvmsg(65536, 64)
+        status, _, _, _, _, tci, tpid = struct.unpack("=IIIHHHH", ancillary[0][2])
+        tag = struct.pack(">HH", tpid, tci) if status & VLAN_VALID else b""
+        print((frame[:12] + tag + frame[12:]).hex(), flush=True)
 """
 
 

@@ -20,7 +20,7 @@
 #include "core/config.h"
 
 #define PORTS "\"ports\": [ { \"name\": \"p0\", \"tap\": { \"interface\": \"pv0\" } } ]"
-#define TYPES "ethdev, tap, vhost-user"
+#define TYPES "ethdev, raw, tap, vhost-user"
 
 struct coalesce_options {
 	uint32_t limit;
@@ -700,7 +700,7 @@ the_schema_has_what_the_tables_have(void **state)
 	assert_int_equal(json_integer_value(AT(schema, "properties", "packets", "default")), 32768);
 	assert_int_equal(json_integer_value(AT(schema, "properties", "workers", "maxItems")), PV_WORKERS_MAX);
 	assert_int_equal(json_integer_value(AT(port, "properties", "tap", "properties", "interface", "maxLength")), 15);
-	assert_string_equal(json_string_value(AT(port, "oneOf", "1", "required", "0")), "tap");
+	assert_string_equal(json_string_value(AT(port, "oneOf", "2", "required", "0")), "tap");
 	assert_null(AT(port, "properties", "role", "default"));
 	assert_int_equal(json_array_size(AT(stage, "0", "enum")), pv_stage_count());
 	assert_int_equal(
