@@ -4,7 +4,7 @@
 
 A corpus of frames goes through the daemon once per configuration: between two guests, which are the frontends of the
 program frame_player, and the kernel's end of a tap in a namespace. Every shipped configuration for two guests is tried,
-with one worker and with two, and each stage alone over each of two baselines. Arguments are parts of titles, of those
+with one worker and with two, and with a raw port in the tap's place, and each stage alone over each of two baselines. Arguments are parts of titles, of those
 that are to be tried besides the first.
 """
 
@@ -27,6 +27,8 @@ from support import (
     is_conserved,
     pktvirt,
     ports,
+    quiet_veth,
+    raw,
     run,
     say,
     shipped_config,
@@ -46,6 +48,7 @@ VM0, VM1, TAP = range(3)
 MTU = {VM0: 1500, VM1: 1400, TAP: 1500}
 OVERHEAD = 22  # of a frame, over the MTU
 TAP_MTU = 3000  # of the kernel's end, so that it can send what is too long for the port
+TAGGED_MIN = 20  # of a frame with a VLAN tag that Linux receives from a wire, as a raw port does
 BASELINES = ("uml", "none")
 SEED = 4
 REASONS = {"runt", "oversized", "bad_source", "spoofed_source", "link_local", "same_port", "exceeds_mtu", "bad_chain"}
@@ -126,6 +129,8 @@ class Corpus:
         tags = b"".join(struct.pack(">HH", dice.choice((0x8100, 0x88A8)), dice.randrange(65536))
                         for _ in range(dice.choice((0, 0, 0, 1, 2))))
         length = self._length(sender)
+        if tags and sender == TAP:
+            length = max(length, TAGGED_MIN)
         body = struct.pack(">I", self._number) + dice.randbytes(max(length, 64))
         kind = dice.choice((ipv4, ipv6, arp, other, with_a_length))
         return (self._destination(sender) + self._source(sender) + tags + kind(dice, length, body))[:length]
@@ -169,11 +174,21 @@ def with_a_length(_, length, body):
 # A run
 
 
-def move_into(namespace, interface):
-    """Give the namespace the kernel's end of the tap, and let nothing there speak by itself."""
-    namespace.run("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6")
-    host("ip", "link", "set", interface, "netns", namespace.name)
-    namespace.run(f"ip link set {interface} mtu {TAP_MTU} up")
+def tap_port(namespace):
+    """A tap: the port, the kernel's end of it, and what gives the namespace that; nothing there speaks by itself."""
+    interface = tap_name()
+
+    def move():
+        namespace.run("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6")
+        host("ip", "link", "set", interface, "netns", namespace.name)
+        namespace.run(f"ip link set {interface} mtu {TAP_MTU} up")
+
+    return tap("tap0", interface, mtu=MTU[TAP]), interface, move
+
+
+def raw_port(namespace):
+    """The same with a raw port on a veth pair, which is to make no difference."""
+    return raw("tap0", quiet_veth(namespace, mtu=TAP_MTU), mtu=MTU[TAP]), "eth0", lambda: None
 
 
 def all_drops(switch):
@@ -198,15 +213,15 @@ def read_result(path):
     return came
 
 
-def play(settings, corpus, namespace):
+def play(settings, corpus, namespace, make_port):
     """Play the corpus with one configuration; returns what came to whom, and what was dropped."""
+    port, interface, move = make_port(namespace)
     with workspace() as directory:
-        interface = tap_name()
         places = [vhost("vm0", directory, mtu=MTU[VM0], mac=address(STATIONS[VM0][0]).hex(":")),
-                  vhost("vm1", directory, mtu=MTU[VM1]), tap("tap0", interface, mtu=MTU[TAP])]
+                  vhost("vm1", directory, mtu=MTU[VM1]), port]
         (directory / "corpus").write_bytes(corpus)
         with daemon({**settings, "ports": places}) as switch:
-            move_into(namespace, interface)
+            move()
             before = all_drops(switch)
             argv = [find_program("FRAME_PLAYER", "build/tests/integration/frame_player"), directory / "vm0.sock",
                     directory / "vm1.sock", interface, directory / "corpus", directory / "result"]
@@ -275,22 +290,25 @@ def stages():
 
 
 def all_configurations():
-    """Pairs of a title and settings; UML as it was comes first."""
+    """Titles with settings and the kind of the third port; UML as it was comes first."""
     names = sorted(shipped(), key=lambda name: name != "uml.json")
     for name in names:
-        yield name, shipped_config(name)
+        yield name, shipped_config(name), tap_port
     for baseline in BASELINES:
         for stage in stages():
-            yield f"{stage} over {baseline}", {"workers": [CPUS[0]], "baseline": baseline, "stages": [stage]}
+            settings = {"workers": [CPUS[0]], "baseline": baseline, "stages": [stage]}
+            yield f"{stage} over {baseline}", settings, tap_port
     for name in names if len(CPUS) > 1 else ():
-        yield f"{name} with two workers", {**shipped_config(name), "workers": CPUS[:2]}
+        yield f"{name} with two workers", {**shipped_config(name), "workers": CPUS[:2]}, tap_port
+    for name in names:
+        yield f"{name} with a raw port", shipped_config(name), raw_port
 
 
 def configurations(wanted):
     """The first, and those that are wanted."""
-    for number, (title, settings) in enumerate(all_configurations()):
+    for number, (title, *how) in enumerate(all_configurations()):
         if number == 0 or not wanted or any(part in title for part in wanted):
-            yield title, settings
+            yield title, *how
 
 
 def main():
@@ -299,10 +317,10 @@ def main():
     corpus, expected = Corpus(), None
     data = corpus.packed()
     say(f"{len(corpus.plays)} frames, {len(data)} bytes")
-    for title, settings in configurations(sys.argv[1:]):
+    for title, settings, make_port in configurations(sys.argv[1:]):
         say(title)
         with Namespace("outside") as namespace:
-            found = play(settings, data, namespace)
+            found = play(settings, data, namespace, make_port)
         if expected is None:
             check_against_the_corpus(*found, corpus)
             expected = found
