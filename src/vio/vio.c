@@ -842,20 +842,28 @@ report_translation(const struct pv_translation_counters *counters)
 static json_t *
 report_ring(const struct pv_vio_ring *ring)
 {
-	return json_pack("{s:b, s:i, s:I, s:I, s:I, s:I, s:I, s:o}", "ready", ring->ready, "size",
-			 ring->loaded ? ring->queue.size : 0, "calls", (json_int_t)ring->counters.calls, "copied",
-			 (json_int_t)ring->counters.copied, "shared", (json_int_t)ring->counters.shared, "gathered",
-			 (json_int_t)ring->counters.gathered, "iotlb_misses", (json_int_t)ring->counters.misses,
-			 "translation", report_translation(&ring->translated));
+	return json_pack("{s:b, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "ready", ring->ready, "size",
+			 ring->loaded ? ring->queue.size : 0, "calls", (json_int_t)ring->counters.calls, "frames",
+			 (json_int_t)ring->counters.frames, "copied", (json_int_t)ring->counters.copied, "shared",
+			 (json_int_t)ring->counters.shared, "gathered", (json_int_t)ring->counters.gathered,
+			 "iotlb_misses", (json_int_t)ring->counters.misses, "translation",
+			 report_translation(&ring->translated));
 }
 
 json_t *
 pv_vio_report(const struct pv_vio *vio)
 {
 	json_t *rings = json_array();
+	uint64_t calls = 0, frames = 0;
 
-	for (uint16_t i = 0; i < 2 * vio->port->queues; i++)
+	for (uint16_t i = 0; i < 2 * vio->port->queues; i++) {
 		json_array_append_new(rings, report_ring(&vio->rings[i]));
-	return json_pack("{s:s, s:s?, s:o, s:o}", "buffers", vio->copy_break == PV_COPY_ALL ? "copy" : "shared",
-			 "stopped", vio->stopped ? vio->why : NULL, "control", report_control(vio), "rings", rings);
+		calls += vio->rings[i].counters.calls;
+		frames += vio->rings[i].counters.frames;
+	}
+	return json_pack("{s:s, s:s?, s:I, s:f, s:o, s:o}", "buffers",
+			 vio->copy_break == PV_COPY_ALL ? "copy" : "shared", "stopped", vio->stopped ? vio->why : NULL,
+			 "notifications", (json_int_t)calls, "notifications_per_frame",
+			 frames > 0 ? (double)calls / (double)frames : 0.0, "control", report_control(vio), "rings",
+			 rings);
 }

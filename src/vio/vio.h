@@ -44,6 +44,7 @@ struct pv_loan {
 
 struct pv_vio_counters {
 	uint64_t calls;	   /* notifications of the guest */
+	uint64_t frames;   /* to or from the guest */
 	uint64_t copied;   /* frames from the guest that were copied, */
 	uint64_t shared;   /* and those whose payload stayed where it was */
 	uint64_t gathered; /* chains of several buffers or pieces */

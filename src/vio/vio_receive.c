@@ -478,6 +478,7 @@ pv_vio_receive(struct pv_vio *vio, uint16_t queue, struct rte_mbuf **packets, ui
 	else
 		received = vio->packed ? receive(vio, ring, queue, packets, count, true) :
 					 receive(vio, ring, queue, packets, count, false);
+	ring->counters.frames += received;
 	pv_vio_leave(ring);
 	do_chores(vio, queue, received);
 	return received;

@@ -415,9 +415,13 @@ transmit(struct pv_vio *vio, struct pv_vio_ring *ring, uint16_t queue, struct rt
 static uint16_t
 transmit_either(struct pv_vio *vio, struct pv_vio_ring *ring, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
+	uint16_t sent;
+
 	ring->waits = false;
-	return vio->packed ? transmit(vio, ring, queue, packets, count, true) :
+	sent = vio->packed ? transmit(vio, ring, queue, packets, count, true) :
 			     transmit(vio, ring, queue, packets, count, false);
+	ring->counters.frames += sent;
+	return sent;
 }
 
 /* --- waiting for the IOTLB ---------------------------------------------------------------------------------------- */

@@ -71,6 +71,11 @@ def calls(switch):
     return detail["system_calls"], detail["system_call_frames"]
 
 
+def notifications_per_frame(switch):
+    """Of the guest, so far."""
+    return ports(switch)["vm0"]["detail"]["notifications_per_frame"]
+
+
 def calls_per_frame_under_load(switch, vm0, outside):
     """Moves data both ways; returns the system calls per frame meanwhile."""
     calls_before, frames_before = calls(switch)
@@ -106,6 +111,8 @@ def measure(kind, implementation, stages):
             check_ping(vm0, ADDRESS)
             check_ping(outside, "10.77.0.1")
             per_frame = calls_per_frame_under_load(switch, vm0, outside)
+            print(f"   {notifications_per_frame(switch):.4f} notifications of the guest per frame")
+            check(0 < notifications_per_frame(switch) <= 1, "the guest is notified once per frame at most")
             if stages:
                 ways_change_while_data_flows(switch, vm0, outside, ADDRESS)
                 ways_change_while_data_flows(switch, outside, vm0, "10.77.0.1")

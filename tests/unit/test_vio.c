@@ -704,6 +704,16 @@ a_ring_that_is_not_ready_is_not_touched(void **state)
 /* --- calls -------------------------------------------------------------------------------------------------------- */
 
 static void
+assert_notifications(const struct guest *it, uint64_t notifications, double per_frame)
+{
+	json_t *report = pv_vio_report(&it->bench->vio);
+
+	assert_int_equal(json_integer_value(json_object_get(report, "notifications")), notifications);
+	assert_true(json_real_value(json_object_get(report, "notifications_per_frame")) == per_frame);
+	json_decref(report);
+}
+
+static void
 a_guest_is_called_once_for_a_burst_and_not_against_its_will(void **state)
 {
 	for (int packed = 0; packed < 2; packed++) {
@@ -725,6 +735,7 @@ a_guest_is_called_once_for_a_burst_and_not_against_its_will(void **state)
 			assert_int_equal(bench_calls(it.bench, 1), 0);
 			for (uint16_t i = 0; i < 5; i++)
 				driver_take(it.driver, &(uint32_t){ 0 }, &(uint32_t){ 0 });
+			assert_notifications(&it, 1, wanted ? 1 / 5.0 : 1 / 10.0);
 		}
 		end(&it);
 	}
@@ -1007,6 +1018,7 @@ a_full_burst_fills_the_ring_and_the_rest_stays_with_the_caller(void **state)
 		assert_int_equal(transmit(&it, packets, 32), 16);
 		assert_int_equal(transmit(&it, packets + 16, 16), 0);
 		assert_int_equal(bench_calls(it.bench, 0), 1);
+		assert_notifications(&it, 1, 1 / 16.0);
 		assert_int_equal(rte_mempool_in_use_count(it.pool), 16);
 		rte_pktmbuf_free_bulk(packets + 16, 16);
 		assert_int_equal(it.bench->refused_bytes, 0);
