@@ -82,7 +82,7 @@ def beside_native(systems):
         ("TCP sent, to native Linux", 0.95, "native", "tcp-stream", "send", None),
         ("TCP received, to native Linux", 0.95, "native", "tcp-stream", "receive", None),
     ]
-    others = [name for name in ("uml-legacy", "uml-vector", "ovs") if name in systems]
+    others = [name for name in ("uml-legacy", "uml-vector") if name in systems]
     extra = [
         (f"{what}, to {name}", None, name, workload, metric, None)
         for name in others

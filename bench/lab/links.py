@@ -19,8 +19,10 @@ from .guest import Guest
 from .image import own_program
 from .measure import find_config, guest_cpus
 from .netns import Namespace, host
-from .process import LabError, RunDir, janitor, run_quietly
+from .peers import Ovs
+from .process import Hugepages, LabError, RunDir, hugepage_kb, janitor, run_quietly
 
+OVS_CPU = 0  # that its thread polls on, as pktvirt's worker does in the configurations that are shipped
 NETWORK = "10.77.0"
 BOOT_TIMEOUT_S = 90
 REACH_TRIES = 15
@@ -111,9 +113,24 @@ class Link:
                 return
         raise LinkError(f"{self.name}: {self.a.ip} gets no answer from {self.b.ip}")
 
-    def _wire(self, stack, namespace, device):
-        """Put an interface of the host into a namespace, with the address of the far end, and its rate."""
+    def _boot(self, stack, kind, sockets, cpus):
+        """Start a guest on each of (name, socket); the first is the near end, the last the far one."""
+        guests = []
+        for number, (name, socket) in enumerate(sockets, 1):
+            guest = Guest(kind, name, socket, f"{NETWORK}.{number}/24", cpus=cpus)
+            guests.append(stack.enter_context(guest))
+        self._say("booting")
+        for guest in guests:
+            guest.wait_ready(BOOT_TIMEOUT_S)
+        self.a, self.b = GuestEnd(guests[0]), GuestEnd(guests[-1])
+
+    def _wire(self, namespace, device):
+        """Put an interface of the host into a namespace, and make it the far end."""
         host("ip", "link", "set", device, "netns", namespace.name)
+        self._far_end(namespace, device)
+
+    def _far_end(self, namespace, device):
+        """Give an interface of a namespace the address of the far end, and its rate."""
         namespace.run(f"ip addr add {NETWORK}.2/24 dev {device} && ip link set {device} up")
         namespace.offload(device, tso="off", gso="off", tx="off")
         limit(namespace, device, self._rate_bps)
@@ -160,19 +177,10 @@ class PktvirtLink(Link):
         self._say("starting pktvirt")
         self.daemon = stack.enter_context(Daemon({**config, "ports": ports + taps}))
         if taps:
-            self._wire(stack, namespace, wire)
-        self._boot(stack, ports, cpus)
+            self._wire(namespace, wire)
+        sockets = [(port["name"], port["vhost-user"]["socket"]) for port in ports]
+        self._boot(stack, self._kind, sockets, cpus)
         self.b = NamespaceEnd(namespace, f"{NETWORK}.2", cpus) if taps else self.b
-
-    def _boot(self, stack, ports, cpus):
-        guests = []
-        for number, port in enumerate(ports, 1):
-            guest = Guest(self._kind, port["name"], port["vhost-user"]["socket"], f"{NETWORK}.{number}/24", cpus=cpus)
-            guests.append(stack.enter_context(guest))
-        self._say("booting")
-        for guest in guests:
-            guest.wait_ready(BOOT_TIMEOUT_S)
-        self.a, self.b = GuestEnd(guests[0]), GuestEnd(guests[-1])
 
 
 class NativeLink(Link):
@@ -187,7 +195,7 @@ class NativeLink(Link):
         device = near.veth(f"{NETWORK}.1/24")
         near.offload("eth0", tso="off", gso="off", tx="off")
         limit(near, "eth0", self._rate_bps)
-        self._wire(stack, far, device)
+        self._wire(far, device)
         self.a, self.b = NamespaceEnd(near, f"{NETWORK}.1", cpus), NamespaceEnd(far, f"{NETWORK}.2", cpus)
 
 
@@ -225,3 +233,34 @@ class UmlTapLink(Link):
         stack.enter_context(guest).wait_ready(BOOT_TIMEOUT_S)
         guest.run(f"ip addr flush dev {device}; ip addr add {guest.ip} dev {device}; ip link set {device} up")
         self.a, self.b = GuestEnd(guest), NamespaceEnd(far, f"{NETWORK}.2", cpus)
+
+
+class OvsLink(Link):
+    """A guest on OVS-DPDK, and Linux in a namespace behind a tap of OVS's ("wire", DPDK's net_tap), or a second guest.
+
+    Not for User-mode Linux: librte_vhost offers it a control queue that OVS does not serve, and it waits for the answer
+    for ever.
+    """
+
+    name = "OVS-DPDK"
+    TAP = "wire0"
+
+    def __init__(self, kind="qemu", peer="wire", rate_bps=None, say=lambda _text: None):
+        super().__init__(rate_bps, say)
+        self._kind, self._peer = kind, peer
+        if kind != "qemu":
+            raise LinkError(f"guests of kind {kind} do not run on OVS-DPDK here: expected --guest qemu")
+        Ovs.check()
+
+    def _start(self, stack):
+        worker, cpus = OVS_CPU, guest_cpus([OVS_CPU])
+        stack.callback(Hugepages(Ovs.memory_mb * 1024 // hugepage_kb()).release)
+        namespace = stack.enter_context(Namespace("wire"))
+        self._say("starting OVS-DPDK")
+        wire = self.TAP if self._peer == "wire" else None
+        ovs = stack.enter_context(Ovs(worker, namespace, wire))
+        sockets = [(f"vm{number}", socket) for number, socket in enumerate(ovs.sockets)]
+        self._boot(stack, self._kind, sockets[: 1 if wire else 2], cpus)
+        if wire:
+            self._far_end(namespace, wire)
+            self.b = NamespaceEnd(namespace, f"{NETWORK}.2", cpus)

@@ -70,14 +70,15 @@ class Namespace:
     def run(self, command, timeout=30, check=True, input=None):
         """Run a command (string for sh, or list) inside; returns subprocess.CompletedProcess with text output."""
         argv = ["sh", "-c", command] if isinstance(command, str) else list(command)
-        return host(*self._inside(), *argv, timeout=timeout, check=check, input=input)
+        return host(*self.prefix, *argv, timeout=timeout, check=check, input=input)
 
     def spawn(self, command, **options):
         """Start a long-running command (list) inside; returns its Child."""
-        return Child([*self._inside(), *command], **options)
+        return Child([*self.prefix, *command], **options)
 
-    def _inside(self):
-        """What a command is prefixed with. Not "ip netns exec": it mounts, which not every container lets it."""
+    @property
+    def prefix(self):
+        """What a command is prefixed with to run inside. Not "ip netns exec": it mounts, which not every container lets it."""
         return ["nsenter", f"--net=/run/netns/{self.name}"]
 
 

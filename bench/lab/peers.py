@@ -249,6 +249,9 @@ class Ovs(Peer):
 
     Busy ("processing") are the iterations of its thread in which packets came in, as a whole. It has a database, a
     directory and a network namespace of its own; the machine's Open vSwitch, if it runs, is not touched.
+
+    namespace   a netns.Namespace to run in instead
+    wire        a tap in it that is made, and is a third port of the bridge
     """
 
     name, label = "ovs", "OVS-DPDK"
@@ -257,15 +260,17 @@ class Ovs(Peer):
     SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
     BRIDGE = "bench"
 
-    def __init__(self, cpu):
+    def __init__(self, cpu, namespace=None, wire=None):
         super().__init__(cpu)
         self._run_dir = self._database = self._daemon = None
+        self._inside = namespace.prefix if namespace else ["unshare", "--net"]
+        self._wire = wire
 
     @classmethod
     def check(cls):
         """It is a package of its own."""
         if not Path(cls.DAEMON).exists():
-            raise PeerError(f"{cls.name}: {cls.DAEMON} is missing: scripts/deps bench, or leave it out with --peers")
+            raise PeerError(f"{cls.name}: {cls.DAEMON} is missing: scripts/deps bench, or leave it out")
 
     def start(self):
         """Start database and daemon, and make the bridge."""
@@ -300,8 +305,7 @@ class Ovs(Peer):
 
     def _start_daemon(self):
         self._daemon = self._child(
-            "unshare",
-            "--net",
+            *self._inside,
             self.DAEMON,
             f"unix:{self._run_dir / 'db.sock'}",
             f"--unixctl={self._run_dir / 'vswitchd.ctl'}",
@@ -315,6 +319,10 @@ class Ovs(Peer):
             name = Path(socket).name
             add += ["--", "add-port", self.BRIDGE, name]
             add += ["--", "set", "Interface", name, "type=dpdkvhostuser"]
+        if self._wire:
+            add += ["--", "add-port", self.BRIDGE, "wire0", "--", "set", "Interface", "wire0", "type=dpdk"]
+            # net_tap wants as many queues in as out, of which OVS asks for one a thread, its main one included.
+            add += [f"options:dpdk-devargs=net_tap0,iface={self._wire}", "options:n_rxq=2"]
         self._vsctl(*add)
         for socket in self.sockets:
             self._wait_for(Path(socket), self._daemon)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .daemon import Daemon, DaemonError, effective_config
 from .experiment import System
 from .guest import BootedGuest
-from .links import NativeLink, PktvirtLink, UmlTapLink
+from .links import NativeLink, OvsLink, PktvirtLink, UmlTapLink
 from .live import LivePlan, NotLive
 from .measure import BOOT_ESTIMATE_S, find_config, guest_cpus
 from .process import RunDir
@@ -51,12 +51,17 @@ OTHERS = {
         "User-mode Linux with its vector transport, on a bridge",
         lambda place: UmlTapLink(transport="vector", rate_bps=place.rate_bps),
     ),
+    "ovs": (
+        "Open vSwitch on DPDK, with a bridge in user space, all settings at their defaults",
+        lambda place: OvsLink(kind=place.kind, peer=place.peer, rate_bps=place.rate_bps),
+    ),
 }
 
 
 def other_system(name, place):
-    """One of OTHERS."""
+    """One of OTHERS; LabError if it cannot be there."""
     summary, new_link = OTHERS[name]
+    new_link(place)  # which says at once what it cannot do
     boot_s = 1 if name == "native" else BOOT_ESTIMATE_S.get(place.kind, 5)
     return System(name, summary, lambda _say: new_link(place), boot_s=boot_s)
 
