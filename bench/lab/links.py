@@ -137,10 +137,19 @@ class Link:
 
 
 def limit(namespace, device, rate_bps):
-    """Have an interface send no more than so many bits a second: a token bucket of two milliseconds."""
-    if rate_bps:
-        burst = max(rate_bps // 8 // 500, 16000)
-        namespace.run(f"tc qdisc add dev {device} root tbf rate {rate_bps}bit burst {burst} latency 20ms")
+    """Have an interface send and receive no more than so many bits a second each: token buckets of two milliseconds.
+
+    What comes in is sent through a second interface (ifb), since Linux limits only what goes out.
+    """
+    if not rate_bps:
+        return
+    bucket = f"tbf rate {rate_bps}bit burst {max(rate_bps // 8 // 500, 16000)} latency 20ms"
+    namespace.run(
+        f"tc qdisc add dev {device} root {bucket} && ip link add {device}in type ifb && ip link set {device}in up && "
+        f"tc qdisc add dev {device}in root {bucket} && tc qdisc add dev {device} ingress && "
+        f"tc filter add dev {device} parent ffff: protocol all u32 match u32 0 0 action mirred egress "
+        f"redirect dev {device}in"
+    )
 
 
 class PktvirtLink(Link):
@@ -194,7 +203,6 @@ class NativeLink(Link):
         far = stack.enter_context(Namespace("far"))
         device = near.veth(f"{NETWORK}.1/24")
         near.offload("eth0", tso="off", gso="off", tx="off")
-        limit(near, "eth0", self._rate_bps)
         self._wire(far, device)
         self.a, self.b = NamespaceEnd(near, f"{NETWORK}.1", cpus), NamespaceEnd(far, f"{NETWORK}.2", cpus)
 
