@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What interrupts a thread, and how a section keeps that out: each rule of base/critical.h by itself, in both ways with
- * signals. The test's own thread is the one that is told; test_critical_races.c has the moments that matter.
+ * signals. The test's own thread is the one that is told. test_critical_steps.c has the moments that matter, and
+ * test_critical_stress.c other threads at random.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -459,6 +460,20 @@ a_section_costs_two_calls_or_none(void **state)
 	assert_int_equal(events.counters.mask_calls - before, way_of(state) == PV_CRITICAL_SIGMASK ? 80 : 0);
 }
 
+static void
+no_handler_interrupts_another(void **state)
+{
+	static const int numbers[] = { SIGIO, SIGALRM };
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		struct sigaction action;
+
+		assert_int_equal(sigaction(numbers[i], NULL, &action), 0);
+		for (size_t j = 0; j < sizeof(numbers) / sizeof(numbers[0]); j++)
+			assert_true(numbers[i] == numbers[j] || sigismember(&action.sa_mask, numbers[j]));
+	}
+}
+
 /* From now on the process may end, return from a handler, and nothing else. */
 static bool
 give_up_system_calls(void)
@@ -554,6 +569,7 @@ main(void)
 		IN_BOTH(a_descriptor_that_is_expected_signals),
 		IN_BOTH(a_wait_does_not_sleep_when_something_is_ready),
 		IN_BOTH(a_wait_ends_with_any_signal),
+		cmocka_unit_test(no_handler_interrupts_another),
 		IN_BOTH(a_section_costs_two_calls_or_none),
 		IN_BOTH(the_kernel_sees_no_section_with_a_mask_in_user_space),
 	};
