@@ -10,9 +10,9 @@
  * (vio/host_file.c), a raw port one recvmsg(2) or sendmsg(2) (vio/host_socket.c), and a guest is notified (one eventfd
  * write) for every used buffer.
  *
- * per-burst, the stage, and what runs where no baseline asks otherwise: a tap costs one call per burst, and none for a
- * look that finds nothing (vio/host_uring.c); a raw port one recvmmsg(2) or sendmmsg(2) per burst, and one for a look
- * that finds nothing. A guest is notified once per burst.
+ * per-burst, the stage, and what runs where no baseline asks otherwise: a tap costs one call per burst
+ * (vio/host_uring.c), and a raw port one sendmmsg(2) or recvmmsg(2), and one more to see that there is nothing left
+ * (vio/host_socket.c). A look that finds nothing new costs none. A guest is notified once per burst.
  *
  * Limits: a kernel without io_uring (or with kernel.io_uring_disabled) has no per-burst way for taps; the port then
  * does not open and says so.

@@ -2,8 +2,9 @@
 /*
  * host-io of a packet socket (packet(7)) that has PACKET_VNET_HDR and PACKET_AUXDATA switched on.
  *
- * Per packet: one recvmsg(2) or sendmsg(2) for each frame. Per burst: one recvmmsg(2) or sendmmsg(2) for each burst; a
- * look that finds nothing is a call, too. Either way the kernel is done with a frame when the call returns.
+ * Per packet: one recvmsg(2) or sendmsg(2) for each frame. Per burst: one recvmmsg(2) or sendmmsg(2) for each burst,
+ * and one more for reading that finds the end; a look that finds nothing is none (vio/arrivals.h). Either way the
+ * kernel is done with a frame when the call returns.
  *
  * The kernel takes the outer VLAN tag out of what arrives and tells it beside the frame. It is put back, so that frames
  * are what was on the wire, and csum_start of the header before them is moved with it. A frame that is longer than its
@@ -20,6 +21,7 @@
 
 #include "base/critical.h"
 #include "base/limits.h"
+#include "vio/arrivals.h"
 #include "vio/host_frame.h"
 
 union ancillary {
@@ -31,7 +33,8 @@ struct packet_socket {
 	int fd;
 	struct rte_mempool *pool;
 	struct pv_host_io_counters counters;
-	uint16_t first; /* slot for reading that has a buffer, as all behind it have */
+	struct pv_arrivals arrivals; /* per burst */
+	uint16_t first;		     /* slot for reading that has a buffer, as all behind it have */
 	struct rte_mbuf *buffers[PV_BURST_MAX];
 	struct iovec room[PV_BURST_MAX];
 	union ancillary ancillary[PV_BURST_MAX];
@@ -41,7 +44,7 @@ struct packet_socket {
 };
 
 static struct pv_host_channel *
-socket_open(int fd, struct rte_mempool *pool, uint16_t slots)
+single_open(int fd, struct rte_mempool *pool, uint16_t slots)
 {
 	struct packet_socket *socket = rte_zmalloc("pv_packet_socket", sizeof(*socket), RTE_CACHE_LINE_SIZE);
 
@@ -180,6 +183,22 @@ single_read(struct pv_host_channel *channel, struct rte_mbuf **packets, uint16_t
 	return n;
 }
 
+/* Reads into the first slots. Returns how many there are, or -1. */
+static int
+read_burst(struct packet_socket *socket, uint16_t count)
+{
+	int received;
+
+	socket->counters.calls += pv_arrivals_take(&socket->arrivals);
+	received = recvmmsg(socket->fd, &socket->reads[socket->first], count, MSG_DONTWAIT, NULL);
+	socket->counters.calls++;
+	/* It also ends before a frame that it cannot describe, and says so in the next call. */
+	socket->arrivals.more = received >= 0 || errno != EAGAIN;
+	if (received < 0)
+		count_empty(socket);
+	return received;
+}
+
 static uint16_t
 batched_read(struct pv_host_channel *channel, struct rte_mbuf **packets, uint16_t count)
 {
@@ -188,14 +207,11 @@ batched_read(struct pv_host_channel *channel, struct rte_mbuf **packets, uint16_
 	uint16_t n = 0;
 	int received;
 
+	if (likely(!pv_arrivals_are_there(&socket->arrivals)))
+		return 0;
 	prepare_reads(socket);
 	count = RTE_MIN(count, PV_BURST_MAX - socket->first);
-	if (unlikely(count == 0))
-		return 0;
-	received = recvmmsg(socket->fd, &socket->reads[socket->first], count, MSG_DONTWAIT, NULL);
-	socket->counters.calls++;
-	if (received < 0)
-		count_empty(socket);
+	received = likely(count > 0) ? read_burst(socket, count) : 0;
 	for (int i = 0; i < received; i++) {
 		bool before = pv_critical_enter(events);
 
@@ -327,9 +343,19 @@ socket_has_frames(const struct pv_host_channel *channel)
 	return pv_host_is_readable(((const struct packet_socket *)channel)->fd);
 }
 
+static struct pv_host_channel *
+batched_open(int fd, struct rte_mempool *pool, uint16_t slots)
+{
+	struct packet_socket *socket = (struct packet_socket *)single_open(fd, pool, slots);
+
+	if (socket != NULL)
+		pv_arrivals_open(&socket->arrivals, fd);
+	return (struct pv_host_channel *)socket;
+}
+
 /* Every frame is with the kernel or has been handed over. */
 static uint16_t
-socket_close(struct pv_host_channel *channel, struct rte_mbuf **left)
+single_close(struct pv_host_channel *channel, struct rte_mbuf **left)
 {
 	struct packet_socket *socket = (struct packet_socket *)channel;
 
@@ -338,22 +364,29 @@ socket_close(struct pv_host_channel *channel, struct rte_mbuf **left)
 	return 0;
 }
 
+static uint16_t
+batched_close(struct pv_host_channel *channel, struct rte_mbuf **left)
+{
+	pv_arrivals_close(&((struct packet_socket *)channel)->arrivals);
+	return single_close(channel, left);
+}
+
 const struct pv_host_ops pv_host_socket_per_packet = {
-	.open = socket_open,
+	.open = single_open,
 	.read = single_read,
 	.write = single_write,
 	.counters = socket_counters,
 	.has_frames = socket_has_frames,
 	.event_fd = pv_host_no_event_fd,
-	.close = socket_close,
+	.close = single_close,
 };
 
 const struct pv_host_ops pv_host_socket_per_burst = {
-	.open = socket_open,
+	.open = batched_open,
 	.read = batched_read,
 	.write = batched_write,
 	.counters = socket_counters,
 	.has_frames = socket_has_frames,
 	.event_fd = pv_host_no_event_fd,
-	.close = socket_close,
+	.close = batched_close,
 };
