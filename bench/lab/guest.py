@@ -382,7 +382,7 @@ class UmlGuest(BootedGuest):
         self._expect(not self.server, "server", "False: User-mode Linux only connects")
 
     def _argv(self, folder, channel):
-        argv = [image.UML, f"mem={self.mem_mb}M", f"initrd={folder / 'uml.initramfs'}", "rdinit=/init", "quiet"]
+        argv = [*image.uml_command(), f"mem={self.mem_mb}M", f"initrd={folder / 'uml.initramfs'}", "rdinit=/init", "quiet"]
         argv += [f"uml_dir={self.run_dir.path}/", f"umid={self.name}", "con=null", "ssl=null"]
         argv += ["con0=fd:0,fd:1" if self.console else "con0=null,fd:1"]
         argv += [f"ssl0=fd:{channel},fd:{channel}"] if channel is not None else []

@@ -24,6 +24,7 @@ REPO = Path(__file__).resolve().parents[2]
 INIT = Path(__file__).with_name("init")
 KINDS = ("uml", "qemu")
 UML = "linux.uml"
+UML_XSTATE = "apps/uml-xstate/libpktvirt-uml-xstate.so"  # of the build; see its source
 QEMU = "qemu-system-x86_64"
 CLOUD_KERNEL = "linux-image-cloud-amd64"
 MODULES = {"uml": ("virtio_net", "ipv6"), "qemu": ("virtio_pci", "virtio_net", "virtio_console")}
@@ -71,6 +72,12 @@ def ensure_qemu(folder):
     ensure_accel(folder, changed)
 
 
+def uml_command():
+    """Program and first arguments of User-mode Linux, which has to be helped on some processors."""
+    library = build_dir() / UML_XSTATE
+    return ["env", f"LD_PRELOAD={library}", UML] if library.exists() else [UML]
+
+
 # What is needed from the host
 
 
@@ -88,9 +95,14 @@ def uml_release():
     return subprocess.run([uml, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout.strip()
 
 
+def build_dir():
+    """The build's folder."""
+    return Path(os.environ.get("PKTVIRT_BUILD") or REPO / "build")
+
+
 def own_program(name):
     """Where the build has put one of bench/guest-programs."""
-    return Path(os.environ.get("PKTVIRT_BUILD") or REPO / "build") / "bench/guest-programs" / name
+    return build_dir() / "bench/guest-programs" / name
 
 
 def with_libraries(program):

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/attach.h"
 
+#include <cpuid.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,6 +10,10 @@
 #include <unistd.h>
 
 #include "vio/port.h"
+
+#define UML_XSTATE "libpktvirt-uml-xstate.so"
+#define UML_AREA_BYTES 2696 /* of the registers that User-mode Linux knows; see apps/uml-xstate */
+#define CPUID_XSTATE 0xd
 
 const char *const pv_attach_kinds[] = { "qemu", "libvirt", "uml", "virtio-user", NULL };
 
@@ -21,24 +26,35 @@ struct facts {
 	char mac[18];
 	char images[PATH_MAX]; /* folder of the guest image, or "" */
 	bool kvm;
+	char preload[PATH_MAX + 64]; /* what User-mode Linux needs on this processor, with a blank behind it, or "" */
 };
+
+/* The folder of the program, or "". */
+static void
+find_program(char program[PATH_MAX])
+{
+	ssize_t length = readlink("/proc/self/exe", program, PATH_MAX - 1);
+	char *end;
+
+	program[length > 0 ? length : 0] = '\0';
+	if ((end = strrchr(program, '/')) != NULL)
+		*end = '\0';
+}
 
 /* Where bench/guest puts its images: beside the folder of the program, in the build folder. */
 static void
 find_images(struct facts *facts)
 {
 	const char *given = getenv("PKTVIRT_GUEST_DIR");
-	char program[PATH_MAX] = "", *end;
+	char program[PATH_MAX], *end;
 
 	if (given != NULL) {
 		snprintf(facts->images, sizeof(facts->images), "%s", given);
 		return;
 	}
-	if (readlink("/proc/self/exe", program, sizeof(program) - 1) < 0)
-		return;
-	for (int up = 0; up < 2; up++)
-		if ((end = strrchr(program, '/')) != NULL)
-			*end = '\0';
+	find_program(program);
+	if ((end = strrchr(program, '/')) != NULL)
+		*end = '\0';
 	if (snprintf(facts->images, sizeof(facts->images), "%s/guest", program) >= (int)sizeof(facts->images))
 		facts->images[0] = '\0';
 }
@@ -67,6 +83,23 @@ find_kvm(const struct facts *facts)
 		word[0] = '\0';
 	fclose(file);
 	return strncmp(word, "kvm", 3) == 0;
+}
+
+/* A processor with AMX, for one, has more registers than User-mode Linux; it is helped then. */
+static void
+find_preload(struct facts *facts)
+{
+	unsigned int eax, area, ecx, edx;
+	char program[PATH_MAX], library[PATH_MAX + 64];
+
+	if (__get_cpuid_count(CPUID_XSTATE, 0, &eax, &area, &ecx, &edx) == 0 || area <= UML_AREA_BYTES)
+		return;
+	find_program(program);
+	snprintf(library, sizeof(library), "%s/uml-xstate/%s", program, UML_XSTATE);
+	if (access(library, R_OK) != 0)
+		snprintf(library, sizeof(library), "%s/%s", PV_LIBEXEC_DIR, UML_XSTATE);
+	if (snprintf(facts->preload, sizeof(facts->preload), "LD_PRELOAD=%s ", library) >= (int)sizeof(facts->preload))
+		facts->preload[0] = '\0';
 }
 
 /* The port's own address, or one of ours whose last byte tells the ports apart. */
@@ -131,10 +164,10 @@ uml_lines(const struct facts *facts)
 			 facts->name, facts->mac);
 	else
 		snprintf(boot, sizeof(boot), "ubd0=YOUR-ROOT-FILE-SYSTEM");
-	return text("linux.uml mem=256M virtio_uml.device=%s:1:1 \\\n"
+	return text("%slinux.uml mem=256M virtio_uml.device=%s:1:1 \\\n"
 		    "  con=null con0=fd:0,fd:1 quiet \\\n"
 		    "  %s\n",
-		    facts->socket, boot);
+		    facts->preload, facts->socket, boot);
 }
 
 static char *
@@ -192,6 +225,7 @@ gather(const struct pv_port *port, json_t *detail, struct facts *facts, char *er
 	choose_mac(port, facts->mac);
 	find_images(facts);
 	facts->kvm = find_kvm(facts);
+	find_preload(facts);
 	return true;
 }
 

@@ -146,7 +146,7 @@ def until_gone(look, timeout=10):
 
 
 def pasted_command_lines_give_a_shell():
-    uml = [image.UML, "mem=256M", f"initrd={image.ensure('uml')}/uml.initramfs", "con=null", "con0=fd:0,fd:1"]
+    uml = [*image.uml_command(), "mem=256M", f"initrd={image.ensure('uml')}/uml.initramfs", "con=null", "con0=fd:0,fd:1"]
     talk_to_console([*uml, f"uml_dir=/tmp/pv-uml-{os.getpid()}/", "rdinit=/init"], "poweroff -f")
     os.rmdir(f"/tmp/pv-uml-{os.getpid()}")
 
