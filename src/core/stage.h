@@ -166,6 +166,12 @@ struct pv_stage {
 	struct pv_decision (*decide)(struct pv_stage_self *self, enum pv_hook hook, enum pv_likeness likeness,
 				     const struct rte_mbuf *packet);
 
+	/*
+	 * Features of virtio-net (1ULL << VIRTIO_NET_F_…) that guests are offered where the stage is listed, beside what
+	 * the primitive "guest-interface" offers: without them it is of little use.
+	 */
+	uint64_t guest_features;
+
 	/* A mechanism has these two: which primitive it is about, and which implementation its options ask for. */
 	const char *primitive;
 	const char *(*bind)(const void *options);
@@ -197,7 +203,7 @@ uint16_t pv_stage_drop_base(const struct pv_stage *stage);
  * What a plugin exports, under the name pv_plugin. It is looked at before any code of the plugin runs beyond its
  * constructors, and refused unless `abi` is PV_PLUGIN_ABI of this daemon.
  */
-#define PV_PLUGIN_ABI 2u
+#define PV_PLUGIN_ABI 3u
 struct pv_plugin {
 	uint32_t abi;
 	const struct pv_stage *const *stages; /* NULL-terminated */
