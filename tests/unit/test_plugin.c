@@ -102,7 +102,7 @@ static void
 a_plugin_of_another_abi_is_refused(void **state)
 {
 	assert_int_equal(load("other_abi"), -EPROTO);
-	assert_string_equal(why, "built for plugin ABI 999, this pktvirt has 2: build it again");
+	assert_string_equal(why, "built for plugin ABI 999, this pktvirt has 3: build it again");
 }
 
 static void
