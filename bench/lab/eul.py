@@ -6,6 +6,7 @@ switch here, so the time that stands beside them is the switch's own for such a 
 """
 
 from .beside import HEADS, Ratio, Value, rows
+from .iperf import LARGEST_WRITE
 from .plot import Series, line_plot
 from .report import Cells
 from .table import layout
@@ -21,6 +22,7 @@ ALONE = {f"uml, {stage}": stage for stage in
 LONE, LATENCY = "single-packet", "udp-latency"
 US = 1e-6
 MTU = 1472
+TCP_SENT, TCP_RECEIVED = ("tcp-stream", "send", LARGEST_WRITE), ("tcp-stream", "receive", LARGEST_WRITE)
 OUT, IN = "a packet from the guest", "a packet to the guest"
 LAYERS = ("receive", "switch", "transmit", "events", "notify")
 
@@ -74,19 +76,19 @@ def beside_native(systems):
     """The lines of section 5 that are ratios: what EUL is to UML, and to Linux itself, as the paper tells it."""
     known = [
         ("UDP throughput, MTU, to UML", 3.0, UML, "udp-stream", "arrived", MTU),
-        ("TCP sent, to UML", None, UML, "tcp-stream", "send", None),
-        ("TCP received, to UML", None, UML, "tcp-stream", "receive", None),
+        ("TCP sent, to UML", None, UML, *TCP_SENT),
+        ("TCP received, to UML", None, UML, *TCP_RECEIVED),
         ("HTTP, most requests per second, to UML", 700 / 300, UML, "http", "most", None),
         ("sendto() of 64 KB, to native Linux", 3.0, "native", LATENCY, "send", 65000),
         ("UDP throughput, MTU, to native Linux", 1.0, "native", "udp-stream", "arrived", MTU),
-        ("TCP sent, to native Linux", 0.95, "native", "tcp-stream", "send", None),
-        ("TCP received, to native Linux", 0.95, "native", "tcp-stream", "receive", None),
+        ("TCP sent, to native Linux", 0.95, "native", *TCP_SENT),
+        ("TCP received, to native Linux", 0.95, "native", *TCP_RECEIVED),
     ]
     others = [name for name in ("uml-legacy", "uml-vector") if name in systems]
     extra = [
-        (f"{what}, to {name}", None, name, workload, metric, None)
+        (f"{what}, to {name}", None, name, *measured)
         for name in others
-        for what, workload, metric in (("TCP sent", "tcp-stream", "send"), ("TCP received", "tcp-stream", "receive"))
+        for what, measured in (("TCP sent", TCP_SENT), ("TCP received", TCP_RECEIVED))
     ]
     return [Ratio(label, paper, EUL, *rest) for label, paper, *rest in known + extra if rest[0] in systems]
 
@@ -95,10 +97,10 @@ def at_a_gigabit():
     """The lines on a wire that is limited to 1 Gb/s, as the paper's was."""
     return [
         Ratio("UDP throughput, MTU, to native Linux", 1.0, EUL, "native", "udp-stream", "arrived", MTU),
-        Ratio("TCP sent, to native Linux", 0.95, EUL, "native", "tcp-stream", "send"),
-        Ratio("TCP received, to native Linux", 0.95, EUL, "native", "tcp-stream", "receive"),
-        Ratio("TCP sent by UML, to native Linux", None, UML, "native", "tcp-stream", "send"),
-        Ratio("TCP received by UML, to native Linux", None, UML, "native", "tcp-stream", "receive"),
+        Ratio("TCP sent, to native Linux", 0.95, EUL, "native", *TCP_SENT),
+        Ratio("TCP received, to native Linux", 0.95, EUL, "native", *TCP_RECEIVED),
+        Ratio("TCP sent by UML, to native Linux", None, UML, "native", *TCP_SENT),
+        Ratio("TCP received by UML, to native Linux", None, UML, "native", *TCP_RECEIVED),
     ]
 
 
@@ -125,13 +127,16 @@ def table(title, lines, results):
     return [title, "", *layout(HEADS, rows(list(lines), results)), ""]
 
 
-# The paper's figures with measurements at several x, or of several systems.
+# The paper's figures with measurements at several x, and what belongs beside them: name of the file -> title, workload,
+# metric.
 FIGURES = {
-    "5-1": ("Latency of outgoing datagrams", LATENCY, "send"),
-    "5-1b": ("Delivery of outgoing datagrams", LATENCY, "deliver_out"),
-    "5-2": ("UDP throughput", "udp-stream", "arrived"),
-    "5-5": ("HTTP server throughput", "http", "completed"),
-    "5-6": ("HTTP server reply time", "http", "reply_time"),
+    "figure-5-1": ("Figure 5-1: latency of outgoing datagrams", LATENCY, "send"),
+    "figure-5-2": ("Figure 5-2: UDP throughput", "udp-stream", "arrived"),
+    "figure-5-3": ("Figure 5-3: TCP sending throughput", "tcp-stream", "send"),
+    "figure-5-4": ("Figure 5-4: TCP receiving throughput", "tcp-stream", "receive"),
+    "figure-5-5": ("Figure 5-5: HTTP server throughput", "http", "completed"),
+    "figure-5-6": ("Figure 5-6: HTTP server reply time", "http", "reply_time"),
+    "delivery": ("Delivery of outgoing datagrams, which the paper does not have", LATENCY, "deliver_out"),
 }
 
 
@@ -148,4 +153,4 @@ def figure(name, results):
     ]
     if not any(one.points for one in lines):
         return None
-    return line_plot(f"Figure {name}: {title}", cells.facts["x_label"], cells.unit, lines)
+    return line_plot(title, cells.facts["x_label"], f"{title}, {cells.unit}", lines)

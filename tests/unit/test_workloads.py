@@ -10,7 +10,8 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 
 # pylint: disable=wrong-import-position
-from lab import http_load, netlat, workload  # noqa: E402
+from lab import eul, http_load, iperf, netlat, workload  # noqa: E402
+from lab.single_packet import SinglePacket  # noqa: E402
 from lab.workloads import WORKLOADS, Options  # noqa: E402
 
 QUICK = Options(seconds=1, quick=True)
@@ -165,6 +166,54 @@ class PacketRate(unittest.TestCase):
     def test_nothing_that_arrives_is_a_failure(self):
         with self.assertRaisesRegex(workload.WorkloadError, "^0 of 100 frames of 64 bytes arrived"):
             measure("pps", link(flood={"sent": 100, "arrived": 0, "rate": 0.0}))
+
+
+class Streams(unittest.TestCase):
+    """tcp-stream and udp-stream."""
+
+    END = {"sum_received": {"bits_per_second": 2e9}, "sum": {"packets": 100, "lost_packets": 10, "seconds": 2.0}}
+
+    def test_tcp_goes_both_ways_with_writes_of_each_size(self):
+        where = link(iperf3={"end": self.END}, daemon=Switch())
+        found = measure("tcp-stream", where)
+        for size in iperf.QUICK_WRITE_SIZES:
+            self.assertEqual((found["send", size], found["receive", size]), (2e9, 2e9))
+        self.assertEqual(found["switch_cycles", None], 1000)
+        streams = [command.split("-J ")[1] for command in where.a.commands if "-J" in command]
+        self.assertEqual(streams, [f"-l {size}{way}" for size in iperf.QUICK_WRITE_SIZES for way in ("", " -R")])
+
+    def test_all_sizes_include_those_of_quick_runs(self):
+        self.assertLess(set(iperf.QUICK_WRITE_SIZES), set(iperf.WRITE_SIZES))
+        self.assertLess(set(iperf.QUICK_SIZES), set(iperf.STREAM_SIZES))
+
+    def test_datagrams_that_are_lost_have_not_arrived(self):
+        found = measure("udp-stream", link(iperf3={"end": self.END}))
+        self.assertEqual((found["packets", 64], found["arrived", 64]), (45, 45 * 64 * 8))
+
+    def test_what_iperf3_complains_about_is_a_failure(self):
+        with self.assertRaisesRegex(workload.WorkloadError, "-l 1448: unable to connect$"):
+            measure("tcp-stream", link(iperf3={"error": "unable to connect"}))
+
+
+class Paper(unittest.TestCase):
+    """The tables of bench/eul."""
+
+    def test_every_line_is_about_what_a_workload_gives(self):
+        given = {name: set(WORKLOADS[name].metrics) for name in WORKLOADS}
+        given["single-packet"] = set(SinglePacket.metrics)
+        sizes = {"udp-latency": netlat.QUICK_SIZES, "udp-stream": iperf.QUICK_SIZES, "pps": netlat.FRAMES,
+                 "tcp-stream": iperf.QUICK_WRITE_SIZES}  # fmt: skip
+        lines = [line for content in eul.tables().values() for line in content]
+        lines += [*eul.beside_native(("native", "uml-legacy", "uml-vector", *eul.STEPS)), *eul.at_a_gigabit()]
+        lines += [*eul.added(), *eul.alone()]
+        for line in lines:
+            if isinstance(line, str):
+                continue
+            self.assertIn(line.metric, given[line.workload], line)
+            if line.workload in WORKLOADS and WORKLOADS[line.workload].metrics[line.metric].x_label:
+                self.assertTrue(line.x in sizes[line.workload] or line.x == netlat.SIZES[-1], line)
+            else:
+                self.assertIsNone(line.x, line)
 
 
 class HttpLoad(unittest.TestCase):
