@@ -16,6 +16,11 @@ from .table import significant, unit_scale
 HEADS = ["", "paper", "here "]
 
 
+def exact(value):
+    """A number of a paper, with the digits that it has there: four at most."""
+    return f"{value:.4g}"
+
+
 @dataclass(frozen=True)
 class Value:
     """What one system gives in a metric; `paper` is in the unit of the metric, or None if the paper has no number."""
@@ -33,7 +38,7 @@ class Value:
         largest = max([abs(value) for value in (self.paper, known and known.median) if value is not None], default=0)
         unit = results.workloads[self.workload]["metrics"][self.metric]["unit"]
         factor, unit = unit_scale(largest, unit)
-        paper = "-" if self.paper is None else significant(factor * self.paper)
+        paper = "-" if self.paper is None else exact(factor * self.paper)
         return [f"{self.label}, {unit}" if unit else self.label, paper, estimate_text(known, factor)]
 
 

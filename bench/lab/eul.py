@@ -5,11 +5,12 @@ The paper's times are those of a User-mode Linux core that sends or receives a d
 switch here, so the time that stands beside them is the switch's own for such a packet, and ratios are what compares.
 """
 
-from .beside import HEADS, Ratio, Value, rows
+from .beside import HEADS, Ratio, Value, exact, rows
 from .iperf import LARGEST_WRITE
-from .plot import Series, line_plot
+from .medians import estimate
+from .plot import Reference, Series, bar_plot, line_plot
 from .report import Cells
-from .table import layout
+from .table import layout, unit_scale
 
 # The paper's order: each adds one technique to those before.
 STEPS = ("uml.json", "uml+ulsm.json", "uml+ulsm+agsc.json", "uml+ulsm+agsc+atca.json", "uml+ulsm+agsc+atca+sskb.json",
@@ -73,29 +74,40 @@ def tables():
 
 
 def beside_native(systems):
-    """The lines of section 5 that are ratios: what EUL is to UML, and to Linux itself, as the paper tells it."""
+    """The lines of section 5, as the paper tells it: what EUL is to UML, and to Linux itself."""
+    values = [
+        ("sendto() of 1472 bytes", 27.47 * US, UML, LATENCY, "send", MTU),
+        ("sendto() of 1472 bytes", 11.85 * US, EUL, LATENCY, "send", MTU),
+        ("HTTP, most that is served", 300, UML, "http", "most", None),
+        ("HTTP, most that is served", 700, EUL, "http", "most", None),
+    ]
     known = [
-        ("UDP throughput, MTU, to UML", 3.0, UML, "udp-stream", "arrived", MTU),
-        ("TCP sent, to UML", None, UML, *TCP_SENT),
-        ("TCP received, to UML", None, UML, *TCP_RECEIVED),
-        ("HTTP, most requests per second, to UML", 700 / 300, UML, "http", "most", None),
-        ("sendto() of 64 KB, to native Linux", 3.0, "native", LATENCY, "send", 65000),
-        ("UDP throughput, MTU, to native Linux", 1.0, "native", "udp-stream", "arrived", MTU),
-        ("TCP sent, to native Linux", 0.95, "native", *TCP_SENT),
-        ("TCP received, to native Linux", 0.95, "native", *TCP_RECEIVED),
+        ("sendto() of 64 bytes, to UML", 0.4, EUL, UML, LATENCY, "send", 64),
+        ("UDP throughput, MTU, to UML", 3.0, EUL, UML, "udp-stream", "arrived", MTU),
+        ("TCP sent, to UML", None, EUL, UML, *TCP_SENT),
+        ("TCP received, to UML", None, EUL, UML, *TCP_RECEIVED),
+        ("HTTP, most requests per second, to UML", 700 / 300, EUL, UML, "http", "most", None),
+        ("sendto() of 64 KB by UML, to native Linux", 10.0, UML, "native", LATENCY, "send", 65000),
+        ("sendto() of 64 KB, to native Linux", 3.0, EUL, "native", LATENCY, "send", 65000),
+        ("UDP throughput, MTU, to native Linux", 1.0, EUL, "native", "udp-stream", "arrived", MTU),
+        ("TCP sent, to native Linux", 0.95, EUL, "native", *TCP_SENT),
+        ("TCP received, to native Linux", 0.95, EUL, "native", *TCP_RECEIVED),
     ]
     others = [name for name in ("uml-legacy", "uml-vector") if name in systems]
     extra = [
-        (f"{what}, to {name}", None, name, *measured)
+        (f"{what}, to {name}", None, EUL, name, *measured)
         for name in others
         for what, measured in (("TCP sent", TCP_SENT), ("TCP received", TCP_RECEIVED))
     ]
-    return [Ratio(label, paper, EUL, *rest) for label, paper, *rest in known + extra if rest[0] in systems]
+    measured = [Value(f"{label}, {system}", paper, system, *rest) for label, paper, system, *rest in values]
+    ratios = [Ratio(label, paper, *rest) for label, paper, *rest in known + extra]
+    return measured + [one for one in ratios if one.other in systems]
 
 
 def at_a_gigabit():
     """The lines on a wire that is limited to 1 Gb/s, as the paper's was."""
     return [
+        Value("UDP throughput, MTU, native", 916e6, "native", "udp-stream", "arrived", MTU),
         Ratio("UDP throughput, MTU, to native Linux", 1.0, EUL, "native", "udp-stream", "arrived", MTU),
         Ratio("TCP sent, to native Linux", 0.95, EUL, "native", *TCP_SENT),
         Ratio("TCP received, to native Linux", 0.95, EUL, "native", *TCP_RECEIVED),
@@ -138,10 +150,21 @@ FIGURES = {
     "figure-5-6": ("Figure 5-6: HTTP server reply time", "http", "reply_time"),
     "delivery": ("Delivery of outgoing datagrams, which the paper does not have", LATENCY, "deliver_out"),
 }
+# What the paper's text says of them: name of the file -> (system, value, x; None: the most that the system reaches).
+SAID = {
+    "figure-5-1": ((UML, 27.47 * US, MTU), (EUL, 11.85 * US, MTU)),
+    "figure-5-2": (("native", 916e6, None),),
+    "figure-5-5": ((UML, 300, None), (EUL, 700, None)),
+}
+# The paper's figures of gains by layer: name of the file -> title, the configurations without and with a technique.
+GAINS = {
+    "figure-4-2": ("Figure 4-2: a packet from the guest, by layer, and user-level signal masking", UML, ULSM),
+    "figure-4-3": ("Figure 4-3: a packet from the guest, by layer, and the address translation cache", AGSC, ATCA),
+}
 
 
 def figure(name, results):
-    """The plot, as SVG; None if nothing of it was measured."""
+    """The plot over x, as SVG; None if nothing of it was measured."""
     title, workload, metric = FIGURES[name]
     if workload not in results.workloads:
         return None
@@ -153,4 +176,37 @@ def figure(name, results):
     ]
     if not any(one.points for one in lines):
         return None
-    return line_plot(title, cells.facts["x_label"], f"{title}, {cells.unit}", lines)
+    said = list(references(name, cells.factor, lines))
+    return line_plot(title, cells.facts["x_label"], f"{title}, {cells.unit}", lines, said)
+
+
+def references(name, factor, lines):
+    """What the paper says of a figure, about those of its systems that are in the plot."""
+    looks = {one.name: one.look for one in lines if one.points}
+    for system, value, x in SAID.get(name, ()):
+        if system in looks:
+            yield Reference(f"paper: {exact(factor * value)} ({system})", factor * value, looks[system], x)
+
+
+def gains(name, results):
+    """The plot by layer, as SVG; None if nothing of it was measured."""
+    title, *systems = GAINS[name]
+    found = {
+        (system, layer): list(results.values(system, LONE, f"out_{layer}").values())
+        for system in systems
+        for layer in LAYERS
+    }
+    factor, unit = unit_scale(max((max(values) for values in found.values() if values), default=0), "s")
+    bars = []
+    for look, system in enumerate(systems):
+        scaled = {layer: [factor * value for value in found[system, layer]] for layer in LAYERS}
+        points = {layer: (estimate(values), values) for layer, values in scaled.items() if values}
+        bars.append(Series(system, look, points))
+    return bar_plot(title, f"{title}, {unit}", bars) if any(one.points for one in bars) else None
+
+
+def drawings(name, results):
+    """What an experiment of bench/eul gives to look at: name of the file -> SVG."""
+    draw, names = (gains, GAINS) if name == "techniques" else (figure, FIGURES)
+    drawn = {f"{one}.svg": draw(one, results) for one in names}
+    return {file: plot for file, plot in drawn.items() if plot}

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Two kinds of plots as SVG, for lab.report_html: medians with their intervals over x, or one beside the other.
+"""Three kinds of plots as SVG, for lab.report_html and lab.eul: medians with their intervals over x, one beside the
+other, or as bars in groups.
 
 Systems differ in colour and in the shape of their marks (the colours are Okabe and Ito's, which colour-blind people can
 tell apart), and are named where their marks are. Every single value is there as a faint dot.
@@ -20,6 +21,7 @@ FONT = 13
 LETTER = 0.56 * FONT  # about; the width of a letter
 LINE = 17  # height of a line of text
 ASIDE = 7  # pixels from a system to the next at the same x
+REFERENCE = {"stroke_dasharray": "5 4", "stroke_width": 1.2}  # of what was not measured here
 LOG_FROM = 15  # times that the greatest median is the least, from which on an axis is logarithmic
 
 
@@ -27,7 +29,7 @@ LOG_FROM = 15  # times that the greatest median is the least, from which on an a
 class Series:
     """What is known of one system.
 
-    points  x -> (Estimate, all values); the only x of a dot plot is None
+    points  x -> (Estimate, all values); the only x of a dot plot is None, those of a bar plot are names of groups
     look    number of its colour and mark
     """
 
@@ -43,6 +45,21 @@ class Series:
     def values(self):
         """All that has to be in the plot."""
         return [value for known, raw in self.points.values() for value in (known.low, known.high, *raw)]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What is known from elsewhere: a value at x, or a level if x is None. `look` is that of the Series it is about."""
+
+    text: str
+    value: float
+    look: int
+    x: float | None = None
+
+    @property
+    def colour(self):
+        """That of the Series."""
+        return COLOURS[self.look % len(COLOURS)]
 
 
 # Axes
@@ -189,14 +206,16 @@ def svg(title, height, parts):
 # Lines over x
 
 
-def line_plot(title, x_label, y_label, all_series):
-    """Medians over x with their intervals: one line for each Series that has points."""
+def line_plot(title, x_label, y_label, all_series, references=()):
+    """Medians over x with their intervals: one line for each Series that has points; and References."""
     all_series = [series for series in all_series if series.points]
     right = WIDTH - 14 - LETTER * max(len(series.name) for series in all_series) - 12
     top, bottom = 34, 300
-    y_axis = value_axis([value for series in all_series for value in series.values()], bottom, top)
-    left = 22 + LETTER * max(len(tick_text(tick)) for tick in ticks(y_axis))
     xs = sorted({x for series in all_series for x in series.points})
+    references = [one for one in references if one.x is None or xs[0] <= one.x <= xs[-1]]
+    values = [value for series in all_series for value in series.values()]
+    y_axis = value_axis(values + [one.value for one in references], bottom, top)
+    left = 22 + LETTER * max(len(tick_text(tick)) for tick in ticks(y_axis))
     x_axis = place_axis(xs, left + 16, right - 16)
     parts = [label(4, 16, y_label + log_note(y_axis), font_weight="bold")]
     parts += [grid_row(y_axis(tick), left, right, tick_text(tick)) for tick in ticks(y_axis)]
@@ -204,8 +223,23 @@ def line_plot(title, x_label, y_label, all_series):
     parts.append(label((left + right) / 2, bottom + 40, x_label + log_note(x_axis), "middle"))
     for index, series in enumerate(all_series):
         parts += draw_line(series, x_axis, y_axis, shift=ASIDE * (index - (len(all_series) - 1) / 2))
+    parts += [draw_reference(one, x_axis, y_axis, (left, right)) for one in references]
     parts += name_lines(all_series, x_axis, y_axis, right, (top, bottom))
     return svg(title, bottom + 50, parts)
+
+
+def draw_reference(known, x_axis, y_axis, sides):
+    """A dashed line with its text above its left end, or a ring with the text on the side that has more room."""
+    y = y_axis(known.value)
+    text = {"fill": known.colour, "font_size": FONT - 2}
+    if known.x is None:
+        level = line(sides[0], y, sides[1], y, stroke=known.colour, **REFERENCE)
+        return level + label(sides[0] + 4, y - 4, known.text, **text)
+    x = x_axis(known.x)
+    ring = element("circle", cx=float(x), cy=float(y), r=6, fill="none", stroke=known.colour, stroke_width=1.5)
+    if x > sum(sides) / 2:
+        return ring + label(x - 10, y + 4, known.text, "end", **text)
+    return ring + label(x + 10, y + 4, known.text, **text)
 
 
 def place_axis(xs, left, right):
@@ -303,6 +337,49 @@ def draw_row(series, axis, y, sides, text):
         mark(series, axis(known.median), y),
         label(sides[1] + 4, y + 4.5, text),
     ]
+
+
+# Bars in groups
+
+
+def bar_plot(title, value_label, all_series):
+    """Medians with their intervals as bars: a group for each x, which is a name, and in it a bar for each Series."""
+    all_series = [series for series in all_series if series.points]
+    groups = list(dict.fromkeys(x for series in all_series for x in series.points))
+    top, bottom, right = 60, 300, WIDTH - 14
+    axis = value_axis([0, *(value for series in all_series for value in series.values())], bottom, top)
+    left = 22 + LETTER * max(len(tick_text(tick)) for tick in ticks(axis))
+    parts = [label(4, 16, value_label, font_weight="bold"), *bar_names(all_series, left)]
+    parts += [grid_row(axis(tick), left, right, tick_text(tick)) for tick in ticks(axis)]
+    room = (right - left) / len(groups)
+    width = min(0.8 * room / len(all_series), 60)
+    for number, group in enumerate(groups):
+        middle = left + room * (number + 0.5)
+        parts.append(label(middle, bottom + 20, group, "middle", fill="#444"))
+        for index, series in enumerate(all_series):
+            if group in series.points:
+                parts += draw_bar(series, group, axis, middle + width * (index - len(all_series) / 2), width)
+    return svg(title, bottom + 30, parts)
+
+
+def bar_names(all_series, x):
+    """The names of the systems, each behind a square of its colour, in one line."""
+    for series in all_series:
+        yield element("rect", x=float(x), y=28.0, width=12, height=12, fill=series.colour)
+        yield label(x + 17, 38.5, series.name, fill=series.colour, font_weight="bold")
+        x += 17 + LETTER * (len(series.name) + 4)
+
+
+def draw_bar(series, group, axis, x, width):
+    """A bar from 0 to the median with the number above it, the interval, and every single value."""
+    known, raw = series.points[group]
+    middle, top, floor = x + width / 2, axis(known.median), axis(0)
+    edges = {"y": min(top, floor), "height": abs(floor - top), "width": width - 3.0}
+    bar = element("rect", x=x + 1.5, **edges, fill=series.colour, fill_opacity=0.6)
+    interval = line(middle, axis(known.low), middle, axis(known.high), stroke="#1b1b1b", stroke_width=1.5)
+    dots = [faint(series, middle + width / 4, axis(value)) for value in raw]
+    above = min(axis(value) for value in (known.median, known.low, known.high, *raw)) - 5
+    return [bar, interval, *dots, label(middle, above, significant(known.median), "middle", font_size=FONT - 2)]
 
 
 def interval_text(known: Estimate):

@@ -19,8 +19,10 @@ from dataclasses import dataclass
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 
 # pylint: disable=wrong-import-position
-from lab import beside, experiment, live, medians, plot, report, report_html, table  # noqa: E402
+from lab import beside, eul, experiment, live, medians, plot, report, report_html, table  # noqa: E402
 from lab.process import LabError  # noqa: E402
+from lab.single_packet import SinglePacket  # noqa: E402
+from lab.workloads import WORKLOADS  # noqa: E402
 
 
 class Statistics(unittest.TestCase):
@@ -380,6 +382,14 @@ def canned(runs, factor=0.5, others=("native",)):
     return with_facts(results)
 
 
+def check_inside(test, drawing):
+    """Fail if anything of a drawing has a place outside."""
+    width, height = map(float, re.search(r'viewBox="0 0 (\S+) (\S+)"', drawing).groups())
+    for axis, limit in (("x", width), ("y", height)):
+        for place in re.findall(rf' c?{axis}[12]?="([-\d.]+)"', drawing):
+            test.assertTrue(0 <= float(place) <= limit, f"{axis} = {place} of {limit}")
+
+
 class Reports(unittest.TestCase):
     """Text and HTML."""
 
@@ -432,10 +442,7 @@ class Reports(unittest.TestCase):
     def test_nothing_is_drawn_outside(self):
         page = report_html.html_report(canned(6, others=("native", "uml-vector", "a-rather-long-name")))
         for drawing in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
-            width, height = map(float, re.search(r'viewBox="0 0 (\S+) (\S+)"', drawing).groups())
-            for axis, limit in (("x", width), ("y", height)):
-                for place in re.findall(rf' c?{axis}[12]?="([-\d.]+)"', drawing):
-                    self.assertTrue(0 <= float(place) <= limit, f"{axis} = {place} of {limit}")
+            check_inside(self, drawing)
 
     def test_files_are_written(self):
         with tempfile.TemporaryDirectory() as directory:
@@ -458,7 +465,7 @@ class Beside(unittest.TestCase):
                  beside.Ratio("B to A", 0.43, "B", "A", "plain", "time")]  # fmt: skip
         title, value, ratio = beside.rows(lines, results)
         self.assertEqual(title, "Table 1")
-        self.assertEqual(value[:2], ["time, B, µs", "27.5"])
+        self.assertEqual(value[:2], ["time, B, µs", "27.47"])
         self.assertAlmostEqual(float(value[2].split()[0]), 5, delta=0.3)
         self.assertEqual(ratio[:2], ["B to A", "0.430"])
         self.assertAlmostEqual(float(ratio[2].split()[0]), 0.5, delta=0.05)
@@ -466,6 +473,68 @@ class Beside(unittest.TestCase):
     def test_number_that_is_not_there_is_a_dash(self):
         row = beside.Value("time, C", None, "C", "plain", "time").row(canned(6))
         self.assertEqual(row, ["time, C, s", "-", "-"])
+
+
+def measured(systems, workloads, xs=(64, 1024, 1472), runs=2):
+    """Results in which each system has numbers for every metric of the workloads."""
+    results = experiment.Results(
+        systems={name: {"summary": name} for name in systems},
+        workloads={one.name: experiment.workload_facts(one) for one in workloads},
+    )
+    for number, name, workload in itertools.product(range(runs), systems, workloads):
+        points = [
+            [metric, 1e-5 * (1 + number + len(name)), x]
+            for metric, facts in workload.metrics.items()
+            for x in (xs if facts.x_label else (None,))
+        ]
+        results.samples.append(experiment.Sample(name, workload.name, number, number, points))
+    return results
+
+
+class Figures(unittest.TestCase):
+    """The drawings of bench/eul."""
+
+    def test_gains_have_a_bar_for_each_layer_and_configuration(self):
+        drawings = eul.drawings("techniques", measured(eul.STEPS, [SinglePacket()]))
+        self.assertEqual(list(drawings), ["figure-4-2.svg", "figure-4-3.svg"])
+        for drawing in drawings.values():
+            xml.fromstring(drawing)
+            check_inside(self, drawing)
+            self.assertEqual(drawing.count('fill-opacity="0.6"'), 2 * len(eul.LAYERS))
+            self.assertEqual(drawing.count('fill-opacity="0.3"'), 2 * 2 * len(eul.LAYERS))
+            for layer in eul.LAYERS:
+                self.assertIn(f">{layer}</text>", drawing)
+        self.assertIn(f">{eul.ULSM}</text>", drawings["figure-4-2.svg"])
+
+    def test_layer_without_any_time_is_a_bar_of_nothing(self):
+        results = measured(eul.STEPS, [SinglePacket()])
+        for sample in results.samples:
+            sample.points = [[metric, 0.0, x] for metric, _, x in sample.points]
+        check_inside(self, eul.drawings("techniques", results)["figure-4-2.svg"])
+
+    def test_each_figure_of_section_5_is_drawn(self):
+        workloads = [WORKLOADS[name] for name in ("udp-latency", "udp-stream", "tcp-stream", "http")]
+        drawings = eul.drawings("whole", measured((eul.UML, eul.EUL, "native"), workloads))
+        self.assertEqual(list(drawings), [*(f"figure-5-{number}.svg" for number in range(1, 7)), "delivery.svg"])
+        for drawing in drawings.values():
+            xml.fromstring(drawing)
+            check_inside(self, drawing)
+
+    def test_numbers_of_the_paper_are_where_their_system_is(self):
+        results = measured((eul.UML, "native"), [WORKLOADS["udp-latency"], WORKLOADS["http"]])
+        drawings = eul.drawings("whole", results)
+        self.assertIn(">paper: 27.47 (uml.json)</text>", drawings["figure-5-1.svg"])
+        self.assertIn(">paper: 300 (uml.json)</text>", drawings["figure-5-5.svg"])
+        self.assertNotIn("(eul.json)", drawings["figure-5-1.svg"] + drawings["figure-5-5.svg"])
+        self.assertNotIn("paper", drawings["figure-5-6.svg"])
+
+    def test_number_at_a_size_that_was_not_reached_is_left_out(self):
+        results = measured((eul.UML, eul.EUL), [WORKLOADS["udp-latency"]], xs=(64, 1024))
+        self.assertNotIn("paper", eul.drawings("whole", results)["figure-5-1.svg"])
+
+    def test_what_was_not_measured_is_not_drawn(self):
+        self.assertEqual(eul.drawings("whole", measured((), [WORKLOADS["http"]])), {})
+        self.assertEqual(eul.drawings("techniques", measured((eul.UML,), [])), {})
 
 
 class Axes(unittest.TestCase):
