@@ -585,9 +585,13 @@ def count(text):
 
 def writable(path):
     """A file that can be written, for argparse: that it cannot must be known before anything is measured."""
+    was_there = Path(path).exists()
     try:
         with open(path, "a", encoding="utf-8"):
-            return path
+            pass
+        if not was_there:
+            Path(path).unlink()  # nothing empty is left where nothing comes to be written
+        return path
     except OSError as error:
         raise ArgumentTypeError(f"{path}: {error.strerror}") from None
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 
 # pylint: disable=wrong-import-position
-from lab import beside, eul, experiment, live, medians, plot, report, report_html, table  # noqa: E402
+from lab import beside, eul, experiment, live, measure, medians, plot, report, report_html, table  # noqa: E402
 from lab.process import LabError  # noqa: E402
 from lab.single_packet import SinglePacket  # noqa: E402
 from lab.workloads import WORKLOADS  # noqa: E402
@@ -443,6 +443,14 @@ class Reports(unittest.TestCase):
         page = report_html.html_report(canned(6, others=("native", "uml-vector", "a-rather-long-name")))
         for drawing in re.findall(r"<svg.*?</svg>", page, re.DOTALL):
             check_inside(self, drawing)
+
+    def test_asking_whether_files_can_be_written_leaves_none(self):
+        with tempfile.TemporaryDirectory() as directory:
+            kept = pathlib.Path(directory) / "report.txt"
+            kept.write_text("of before", encoding="utf-8")
+            measure.folder(directory)
+            self.assertEqual([path.name for path in pathlib.Path(directory).iterdir()], ["report.txt"])
+            self.assertEqual(kept.read_text(encoding="utf-8"), "of before")
 
     def test_files_are_written(self):
         with tempfile.TemporaryDirectory() as directory:
