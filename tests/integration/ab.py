@@ -66,6 +66,8 @@ def mistakes_are_explained():
         (["--workload", "tcp-r"], "'tcp-r': expected some of"),
         (["--workload", "tcp-r"], 'did you mean "tcp-rr"?'),
         (["--with", "xen"], "'xen': expected some of native, uml-legacy, uml-vector, ovs"),
+        (["--guest", "virtio-user"], "'virtio-user': expected uml or qemu: these guests run no programs; bench/switch"),
+        (["--guest", "xen"], "'xen': expected uml or qemu\n"),
         (["--rate", "1T"], "'1T': expected 1M to 100G bits per second"),
         (["--runs", "0"], "'0': expected 1 to 1000"),
         (["uml.json", "fast.json", "--live"], "uml.json and fast.json differ in baseline; only stages can be switched"),
