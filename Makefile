@@ -4,7 +4,7 @@ BUILD ?= build
 GUEST ?= uml
 
 .DEFAULT_GOAL := all
-.PHONY: all deps demo test bench bench-uml fuzz lint docs install clean
+.PHONY: all deps demo test bench bench-uml bench-eul fuzz lint docs install clean
 
 # Every target that needs packages installs those that are missing.
 deps:
@@ -38,6 +38,11 @@ bench: all
 bench-uml: all
 	@scripts/deps bench
 	@bench/ab uml.json eul.json --guest $(GUEST) --report $(BUILD)/ab $(AB)
+
+# The tables and figures of Koh et al. (LCN 2006) beside ours, with a page for each experiment. EUL="--quick" and the like.
+bench-eul: all
+	@scripts/deps bench
+	@bench/eul --report $(BUILD)/eul $(EUL)
 
 lint: deps
 	@scripts/lint
