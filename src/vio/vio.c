@@ -29,9 +29,10 @@
 #define WAIT_MAX_US 500 /* for a message to be handled, and */
 #define WAIT_SHARE 32	/* one part in so many of the time */
 #define SETTLE_POLL_NS 50000
-#define ANSWER_MAX_US 1000	/* for a frontend to make room in its channel for requests */
-#define NEW_RING 0x8000u	/* base of a packed ring that begins: place 0, wrap counter 1 */
-#define SETTLE_WARN_POLLS 20000 /* about a second */
+#define ANSWER_MAX_US 1000			      /* for a frontend to make room in its channel for requests */
+#define NEW_RING 0x8000u			      /* base of a packed ring that begins: place 0, wrap counter 1 */
+#define SETTLE_WARN_POLLS 20000			      /* about a second */
+#define FRAME_LONGEST (UINT16_MAX + PV_PORT_OVERHEAD) /* bytes; of any that a guest can be given */
 
 struct pv_vio *
 pv_vio_new(struct pv_port *port, const struct pv_port_env *env)
@@ -350,7 +351,7 @@ make_loans(struct pv_vio_ring *ring)
 
 /* The translator of a ring, empty; it is kept from one load to the next, as making one takes longer than a message. */
 static int
-prepare_translator(struct pv_vio *vio, struct pv_vio_ring *ring)
+prepare_translator(struct pv_vio *vio, struct pv_vio_ring *ring, bool guest_transmits)
 {
 	if (memcmp(&ring->translation, &vio->translation, sizeof(ring->translation)) != 0) {
 		pv_translator_free(ring->translator);
@@ -364,6 +365,7 @@ prepare_translator(struct pv_vio *vio, struct pv_vio_ring *ring)
 	if (ring->translator != NULL)
 		pv_translator_flush(ring->translator);
 	ring->queue.translator = ring->translator;
+	ring->queue.longest = vio->header_size + (guest_transmits ? vio->frame_limit : FRAME_LONGEST);
 	return 0;
 }
 
@@ -500,7 +502,7 @@ load_ring(struct pv_vio *vio, int vid, uint16_t index)
 	if (result == 0)
 		result = pv_virtqueue_init(&ring->queue, &setup, &vio->memory);
 	if (result == 0)
-		result = prepare_translator(vio, ring);
+		result = prepare_translator(vio, ring, guest_transmits);
 	if (result == 0 && guest_transmits && vio->copy_break != PV_COPY_ALL)
 		result = make_loans(ring);
 	if (result != 0) {

@@ -175,6 +175,38 @@ map(struct pv_virtqueue *queue, uint64_t address, uint32_t length, bool write, s
 	return pv_memory_map(queue->memory, address, length, write, pieces, max, &queue->missing);
 }
 
+/*
+ * How much of a buffer is translated page by page, behind `before` bytes of its chain. The guest says how long it is,
+ * up to 4 GiB. Of one that is written to, a frame needs no more; a chain that is read and is too long is refused.
+ */
+static uint32_t
+length_of_use(const struct pv_virtqueue *queue, uint64_t before, uint32_t length, bool write)
+{
+	uint64_t left = queue->longest - RTE_MIN(queue->longest, before);
+
+	if (queue->translator == NULL || length <= left)
+		return length;
+	return write ? (uint32_t)left : 0;
+}
+
+/* Adds the pieces of a buffer. What is of no use is looked up all the same, in the regions, so it has to be there. */
+static int
+map_buffer(struct pv_virtqueue *queue, struct pv_pieces *to, uint64_t address, uint32_t length, bool write)
+{
+	struct iovec *pieces = to->piece + to->n;
+	uint32_t first = length_of_use(queue, to->bytes, length, write);
+	unsigned int max = to->max - to->n;
+	int n = map(queue, address, first, write, pieces, max), rest;
+
+	if (likely(first == length) || n < 0)
+		return n;
+	if (address + first < address)
+		return -EFAULT;
+	rest = pv_memory_map(queue->memory, address + first, length - first, write, pieces + n, max - (unsigned int)n,
+			     &queue->missing);
+	return rest < 0 ? rest : n + rest;
+}
+
 /* Adds one buffer to its direction. */
 static int
 add_buffer(struct walk *walk, uint64_t address, uint32_t length, uint16_t flags)
@@ -189,7 +221,7 @@ add_buffer(struct walk *walk, uint64_t address, uint32_t length, uint16_t flags)
 		return -EBADMSG; /* virtio 1.2, 2.7.4.2: what the device writes comes after what it reads */
 	if (write && length == 0)
 		return -EBADMSG; /* nobody needs it, and a frame could be made to walk all of the ring for no byte */
-	n = map(walk->queue, address, length, write, to->piece + to->n, to->max - to->n);
+	n = map_buffer(walk->queue, to, address, length, write);
 	if (n == -EAGAIN)
 		return n;
 	if (n == -EFAULT)

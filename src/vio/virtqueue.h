@@ -74,6 +74,7 @@ struct pv_virtqueue {
 	};
 	const struct pv_memory *memory;
 	struct pv_translator *translator;   /* or NULL: addresses are looked up in the regions */
+	uint64_t longest;		    /* with a translator: bytes of a chain that are of use at most */
 	struct pv_inflight_split *inflight; /* region of a tracked split ring, or NULL */
 	struct pv_inflight_packed *journal; /* the same of a packed one */
 	uint16_t *resubmit;		    /* chains that a backend before us had taken, oldest first, or NULL */
@@ -155,13 +156,16 @@ pv_available_is_plain(const struct pv_available *chain, bool writable)
 	       (writable ? VRING_DESC_F_WRITE : 0);
 }
 
-/* Where a buffer of a chain is when it is in one piece, else NULL. */
+/*
+ * Where a buffer of a chain is when it is in one piece, else NULL. One that is longer than any frame is no common case,
+ * and pages are not gone through for it.
+ */
 static inline void *
 pv_virtqueue_at(const struct pv_virtqueue *queue, uint64_t address, uint64_t length, bool write)
 {
 	if (likely(queue->translator == NULL))
 		return pv_memory_at(queue->memory, address, length);
-	return pv_translator_at(queue->translator, address, length, write);
+	return likely(length <= queue->longest) ? pv_translator_at(queue->translator, address, length, write) : NULL;
 }
 
 /* --- split ------------------------------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -110,6 +111,98 @@ fate_of_table(bool packed, const struct driver_buffer *buffers, uint16_t n, uint
 	result = gather(&pair_);
 	end(&pair_);
 	return result;
+}
+
+/* --- lengths and page tables -------------------------------------------------------------------------------------- */
+
+#define HUGE 0x100000000000u /* guest-physical, of 8 GiB behind which there is nothing */
+#define HUGE_SIZE (8ULL << 30)
+#define OF_USE 70000u /* bytes of a chain, in 18 pages or 19 */
+
+/* A pair whose chains are translated page by page. */
+struct translated {
+	struct pair pair;
+	struct pv_translation_counters counters;
+	struct pv_translator *translator;
+};
+
+static void
+translate(struct translated *it, enum pv_translation_way way)
+{
+	const struct pv_translation translation = { .way = way, .entries = 16 };
+	struct pv_memory *memory = &it->pair.driver->memory;
+	void *huge = mmap(NULL, HUGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	assert_ptr_not_equal(huge, MAP_FAILED);
+	memory->regions[memory->n_regions++] =
+		(struct pv_region){ .guest = HUGE, .size = HUGE_SIZE, .host = (uint8_t *)huge };
+	memory->n_direct = memory->n_regions;
+	it->translator = pv_translator_new(&translation, memory, &it->counters);
+	assert_non_null(it->translator);
+	it->pair.queue.translator = it->translator;
+	it->pair.queue.longest = OF_USE;
+}
+
+static void
+end_translated(struct translated *it)
+{
+	struct pv_memory *memory = &it->pair.driver->memory;
+
+	pv_translator_free(it->translator);
+	munmap(memory->regions[--memory->n_regions].host, HUGE_SIZE);
+	end(&it->pair);
+}
+
+/* Gathers one chain; the pages that were gone through are counted, each at most twice: without an entry, and with it.
+ */
+static uint64_t
+pages_of(const struct driver_buffer *buffers, uint16_t n, bool packed, enum pv_translation_way way, int expected,
+	 uint64_t bytes)
+{
+	struct translated it = { .pair = pair(packed, 256, 0) };
+	struct pv_pieces *pieces = (buffers[0].flags & WRITE) != 0 ? &it.pair.writable : &it.pair.readable;
+	uint64_t walks, found = 0;
+
+	it.pair.queue.memory = &it.pair.driver->memory;
+	translate(&it, way);
+	driver_offer(it.pair.driver, buffers, n);
+	assert_int_equal(gather(&it.pair), expected);
+	if (n == 1 && buffers[0].length > OF_USE)
+		assert_null(pv_virtqueue_at(&it.pair.queue, buffers[0].address, buffers[0].length,
+					    (buffers[0].flags & WRITE) != 0));
+	for (uint32_t i = 0; expected == 0 && i < pieces->n; i++)
+		found += pieces->piece[i].iov_len;
+	assert_int_equal(found, bytes);
+	if (expected == 0)
+		assert_int_equal(pieces->bytes, bytes);
+	walks = it.counters.walks;
+	end_translated(&it);
+	return walks;
+}
+
+static void
+the_length_of_a_buffer_does_not_say_how_many_pages_are_gone_through(void **state)
+{
+	static const struct driver_buffer read = { HUGE, UINT32_MAX, 0 }, written = { HUGE + 1, UINT32_MAX, WRITE },
+					  beyond = { HUGE + HUGE_SIZE - OF_USE, OF_USE + 1, 0 },
+					  written_beyond = { HUGE + HUGE_SIZE - OF_USE, OF_USE + 1, WRITE };
+	struct driver_buffer many[200], many_written[200];
+
+	for (uint32_t i = 0; i < RTE_DIM(many); i++) {
+		many[i] = (struct driver_buffer){ HUGE + i * 0x1000000ULL, UINT32_MAX, 0 };
+		many_written[i] = (struct driver_buffer){ HUGE + i * 0x1000000ULL, UINT32_MAX, WRITE };
+	}
+	for (int i = 0; i < 4; i++) {
+		bool packed = i % 2;
+		enum pv_translation_way way = i < 2 ? PV_TRANSLATE_WALK : PV_TRANSLATE_CACHE;
+
+		assert_int_equal(pages_of(&read, 1, packed, way, 0, UINT32_MAX), 0);
+		assert_int_equal(pages_of(many, 200, packed, way, 0, 200ULL * UINT32_MAX), 0);
+		assert_in_range(pages_of(&written, 1, packed, way, 0, UINT32_MAX), 18, 2 * 19);
+		assert_in_range(pages_of(many_written, 200, packed, way, 0, 200ULL * UINT32_MAX), 18, 2 * 19);
+		assert_int_equal(pages_of(&beyond, 1, packed, way, -EPROTO, 0), 0);
+		assert_in_range(pages_of(&written_beyond, 1, packed, way, -EPROTO, 0), 18, 2 * 19);
+	}
 }
 
 /* --- chains that are right --------------------------------------------------------------------------------------- */
@@ -1108,6 +1201,7 @@ int
 main(void)
 {
 	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_length_of_a_buffer_does_not_say_how_many_pages_are_gone_through),
 		cmocka_unit_test(nothing_is_available_in_a_new_ring),
 		cmocka_unit_test(a_chain_is_seen_until_it_is_taken),
 		cmocka_unit_test(the_buffers_of_a_chain_are_found_in_their_order),
