@@ -216,22 +216,42 @@ now_us(void)
 	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+/* A frontend that sends messages all the time may be before us here, and no worker is held yet. */
+static void
+begin_rebind(struct pv_datapath *datapath)
+{
+	for (uint16_t i = 0; i < datapath->n_ports; i++)
+		if (datapath->ports[i]->type->begin_rebind != NULL)
+			datapath->ports[i]->type->begin_rebind(datapath->ports[i]);
+}
+
+static void
+end_rebind(struct pv_datapath *datapath)
+{
+	for (uint16_t i = 0; i < datapath->n_ports; i++)
+		if (datapath->ports[i]->type->end_rebind != NULL)
+			datapath->ports[i]->type->end_rebind(datapath->ports[i]);
+}
+
 /* Exchanges the configuration for its variant. 0 and for how long the workers were held, or -errno. */
 static int
 apply(struct pv_datapath *datapath, struct change *change, uint64_t *held_us)
 {
 	const struct pv_config *before = datapath->config;
-	uint64_t start = now_us();
+	uint64_t start;
 	int result;
 
 	pv_telemetry_show(NULL);
+	begin_rebind(datapath);
+	start = now_us();
 	pv_hold_workers(datapath);
 	result = go_over(datapath, change);
 	if (result == 0)
 		datapath->config = change->config;
 	pv_release_workers(datapath);
-	pv_telemetry_show(datapath);
 	*held_us = now_us() - start;
+	end_rebind(datapath);
+	pv_telemetry_show(datapath);
 	if (result != 0)
 		pv_config_free_variant(change->config);
 	else if (before != datapath->config_given)

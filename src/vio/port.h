@@ -66,6 +66,13 @@ struct pv_port_type {
 	 * type does nothing that `env` decides.
 	 */
 	int (*rebind)(struct pv_port *port, const struct pv_port_env *env);
+	/*
+	 * Before the workers are held for that, and after they go on: the place to wait for what keeps the port's own
+	 * threads out meanwhile, so that only these wait and no worker does. Workers run, and may not be waiting for
+	 * the port's threads then. NULL: there is nothing.
+	 */
+	void (*begin_rebind)(struct pv_port *port);
+	void (*end_rebind)(struct pv_port *port);
 	/* Looks at what nobody tells of, such as a link; once a second, on the main thread. NULL: there is nothing. */
 	void (*look)(struct pv_port *port);
 	/* Facts of this type for `show ports` (socket, guest, negotiated features…); the caller owns it. NULL: none. */

@@ -612,20 +612,37 @@ const struct rte_vhost_device_ops pv_vhost_session_ops = {
 	.destroy_device = on_guest_gone,
 };
 
+/*
+ * Whoever has the lock of a port, such as its message thread in set_up(), may be waiting for the workers, so it is not
+ * waited for while they are held. On the library's data path there is nothing to keep out, and its message thread has
+ * locks that workers wait for.
+ */
+void
+pv_vhost_session_begin_rebind(struct pv_vhost *vhost)
+{
+	if (vhost->vio != NULL)
+		pthread_mutex_lock(&vhost->lock);
+}
+
+void
+pv_vhost_session_end_rebind(struct pv_vhost *vhost)
+{
+	if (vhost->vio != NULL)
+		pthread_mutex_unlock(&vhost->lock);
+}
+
 void
 pv_vhost_session_rebind(struct pv_vhost *vhost, const struct pv_port_env *env)
 {
-	pthread_mutex_lock(&vhost->lock);
 	vhost->io = env->host_io;
-	if (vhost->vio != NULL) {
-		/* Within a message the rings are paused, and go on when it has been handled. */
-		if (!vhost->in_message)
-			pv_vio_pause(vhost->vio, vhost->vio->vid);
-		pv_vio_rebind(vhost->vio, env);
-		if (!vhost->in_message)
-			pv_vio_resume(vhost->vio, vhost->vio->vid);
-	}
-	pthread_mutex_unlock(&vhost->lock);
+	if (vhost->vio == NULL)
+		return;
+	/* Within a message the rings are paused, and go on when it has been handled. */
+	if (!vhost->in_message)
+		pv_vio_pause(vhost->vio, vhost->vio->vid);
+	pv_vio_rebind(vhost->vio, env);
+	if (!vhost->in_message)
+		pv_vio_resume(vhost->vio, vhost->vio->vid);
 }
 
 void

@@ -325,6 +325,18 @@ vhost_rebind(struct pv_port *port, const struct pv_port_env *env)
 	return 0;
 }
 
+static void
+vhost_begin_rebind(struct pv_port *port)
+{
+	pv_vhost_session_begin_rebind(port->priv);
+}
+
+static void
+vhost_end_rebind(struct pv_port *port)
+{
+	pv_vhost_session_end_rebind(port->priv);
+}
+
 static json_t *
 vhost_report(const struct pv_port *port)
 {
@@ -365,6 +377,8 @@ const struct pv_port_type pv_port_vhost_user = {
 	.start = vhost_start,
 	.close = vhost_close,
 	.rebind = vhost_rebind,
+	.begin_rebind = vhost_begin_rebind,
+	.end_rebind = vhost_end_rebind,
 	.report = vhost_report,
 	.doctor = vhost_doctor,
 };

@@ -141,6 +141,7 @@ static const struct pv_stage rival = { .name = "rival",
 static struct {
 	struct pv_port_env env; /* as last given */
 	uint32_t times;
+	uint32_t begun, ended; /* before and after the workers were held */
 } gone_over[PORTS];
 static int refusing = -1; /* port that does */
 
@@ -158,6 +159,7 @@ open_stubborn(struct pv_port *port, const void *options, const struct pv_port_en
 	port->ops = &stubborn_ops;
 	gone_over[port->id].env = *env;
 	gone_over[port->id].times = 0;
+	gone_over[port->id].begun = gone_over[port->id].ended = 0;
 	return 0;
 }
 
@@ -166,9 +168,32 @@ close_stubborn(struct pv_port *port)
 {
 }
 
+static bool
+are_held(const struct pv_port *port)
+{
+	return ((const struct pv_datapath *)port->framework)->hold.wanted;
+}
+
+static void
+begin_going_over(struct pv_port *port)
+{
+	assert_false(are_held(port));
+	gone_over[port->id].begun++;
+}
+
+static void
+end_going_over(struct pv_port *port)
+{
+	assert_false(are_held(port));
+	gone_over[port->id].ended++;
+}
+
 static int
 go_over(struct pv_port *port, const struct pv_port_env *env)
 {
+	for (uint16_t i = 0; i < PORTS; i++)
+		assert_int_equal(gone_over[i].begun, gone_over[i].ended + 1);
+	assert_int_equal(are_held(port), ((const struct pv_datapath *)port->framework)->running);
 	if (port->id == refusing)
 		return -EBUSY;
 	gone_over[port->id].env = *env;
@@ -180,7 +205,9 @@ static const struct pv_port_type stubborn = { .name = "stubborn",
 					      .summary = "goes over or not",
 					      .open = open_stubborn,
 					      .close = close_stubborn,
-					      .rebind = go_over };
+					      .rebind = go_over,
+					      .begin_rebind = begin_going_over,
+					      .end_rebind = end_going_over };
 
 /* --- helpers ------------------------------------------------------------------------------------------------------ */
 
