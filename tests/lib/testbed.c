@@ -161,7 +161,7 @@ describe(struct testbed *testbed, const struct testbed_setup *setup)
 
 	pv_options_init(pv_config_options, &config->settings);
 	config->settings.packets = 4096;
-	config->settings.fdb_entries = 1024;
+	config->settings.fdb_entries = setup->fdb_entries != 0 ? setup->fdb_entries : 1024;
 	if (setup->fdb_port_limit != 0)
 		config->settings.fdb_port_limit = setup->fdb_port_limit;
 	config->n_workers = setup->workers != 0 ? setup->workers : 1;

@@ -25,7 +25,8 @@ struct testbed_setup {
 	uint32_t mtu;			  /* 0 means 1500 */
 	/* NULL: ports that the test fills and empties. Those of another type are its own matter, and it starts them. */
 	const struct pv_port_type *type;
-	uint32_t fdb_port_limit;	  /* 0 means the default */
+	uint32_t fdb_port_limit; /* 0 means the default */
+	uint32_t fdb_entries;	 /* 0: 1024 */
 };
 struct testbed *testbed_new(const struct testbed_setup *setup);
 /* Fails the test when the pool is not whole again: a packet was leaked, or freed twice. */
