@@ -114,7 +114,8 @@ single_counters(const struct pv_host_channel *channel, struct pv_host_io_counter
 static bool
 single_has_frames(const struct pv_host_channel *channel)
 {
-	return pv_host_is_readable(((const struct single *)channel)->fd);
+	/* Of a tap without its interface POLLERR is there for ever. */
+	return pv_host_has(((const struct single *)channel)->fd, POLLIN);
 }
 
 static uint16_t

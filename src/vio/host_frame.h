@@ -56,12 +56,13 @@ pv_host_set_blocking(int fd, bool blocking)
 	return flags < 0 ? -1 : fcntl(fd, F_SETFL, blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK);
 }
 
+/* Whether one of `events` is there: POLLIN, and POLLERR where an error goes when it is read. */
 static inline bool
-pv_host_is_readable(int fd)
+pv_host_has(int fd, short events)
 {
-	struct pollfd readable = { .fd = fd, .events = POLLIN };
+	struct pollfd there = { .fd = fd, .events = events };
 
-	return poll(&readable, 1, 0) == 1;
+	return poll(&there, 1, 0) == 1 && (there.revents & events) != 0;
 }
 
 /* Of a channel whose descriptor raises signals itself. */

@@ -340,7 +340,7 @@ socket_counters(const struct pv_host_channel *channel, struct pv_host_io_counter
 static bool
 socket_has_frames(const struct pv_host_channel *channel)
 {
-	return pv_host_is_readable(((const struct packet_socket *)channel)->fd);
+	return pv_host_has(((const struct packet_socket *)channel)->fd, POLLIN | POLLERR);
 }
 
 static struct pv_host_channel *

@@ -6,6 +6,8 @@
  * somebody else) is used and stays. The kernel is told that we take no offloads (TUNSETOFFLOAD 0), so every frame
  * arrives whole and with its checksums. How frames cross the boundary is the primitive "host-io"
  * (vio/host_io.h).
+ *
+ * Whoever may can remove the interface under us. That is seen within a second, and the port is down from then on.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +37,7 @@ static const struct pv_option tap_options[] = {
 struct tap {
 	struct pv_host_port host;
 	char interface[IFNAMSIZ];
+	bool gone;
 };
 
 /* Attaches to the interface and says what we do with its frames. Returns the descriptor or -errno. */
@@ -121,6 +124,20 @@ tap_start(struct pv_port *port)
 }
 
 static void
+tap_look(struct pv_port *port)
+{
+	struct tap *tap = port->priv;
+	struct ifreq request = { 0 };
+
+	if (tap->gone || ioctl(tap->host.fd, TUNGETIFF, &request) == 0 || errno != EBADFD)
+		return;
+	tap->gone = true;
+	pv_warning(port->name, "interface \"%s\" is gone: the port is down until pktvirt is started again",
+		   tap->interface);
+	port->set_up(port, false);
+}
+
+static void
 tap_close(struct pv_port *port)
 {
 	struct tap *tap = port->priv;
@@ -135,7 +152,7 @@ static json_t *
 tap_report(const struct pv_port *port)
 {
 	const struct tap *tap = port->priv;
-	json_t *report = json_pack("{s:s}", "interface", tap->interface);
+	json_t *report = json_pack("{s:s, s:s}", "interface", tap->interface, "link", tap->gone ? "gone" : "up");
 
 	json_object_update_new(report, pv_host_port_report(&tap->host));
 	return report;
@@ -151,5 +168,6 @@ const struct pv_port_type pv_port_tap = {
 	.start = tap_start,
 	.close = tap_close,
 	.rebind = pv_host_port_rebind,
+	.look = tap_look,
 	.report = tap_report,
 };
