@@ -104,26 +104,38 @@ post_reads(struct batched *batched)
 		submit(batched, &batched->reads);
 }
 
+/* The frame of a completed read, or NULL when there is none in it. Its slot is free. */
+static struct rte_mbuf *
+take_read(struct batched *batched, const struct io_uring_cqe *cqe)
+{
+	uint16_t slot = (uint16_t)io_uring_cqe_get_data64(cqe);
+	struct rte_mbuf *packet = batched->read[slot];
+
+	batched->read[slot] = NULL;
+	batched->empty[batched->n_empty++] = slot;
+	if (unlikely(cqe->res < PV_HOST_HEADER)) {
+		rte_pktmbuf_free(packet);
+		return NULL;
+	}
+	pv_host_set_length(packet, cqe->res);
+	return packet;
+}
+
 static uint16_t
 batched_read(struct pv_host_channel *channel, struct rte_mbuf **packets, uint16_t count)
 {
 	struct batched *batched = (struct batched *)channel;
 	struct io_uring_cqe *cqes[PV_BURST_MAX];
 	unsigned int n = io_uring_peek_batch_cqe(&batched->reads, cqes, RTE_MIN(count, PV_BURST_MAX));
+	struct pv_events *events = pv_critical_events();
 	uint16_t received = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		uint16_t slot = (uint16_t)io_uring_cqe_get_data64(cqes[i]);
-		struct rte_mbuf *packet = batched->read[slot];
+		bool before = pv_critical_enter(events);
 
-		if (likely(cqes[i]->res >= PV_HOST_HEADER)) {
-			pv_host_set_length(packet, cqes[i]->res);
-			packets[received++] = packet;
-		} else {
-			rte_pktmbuf_free(packet);
-		}
-		batched->read[slot] = NULL;
-		batched->empty[batched->n_empty++] = slot;
+		packets[received] = take_read(batched, cqes[i]);
+		received += packets[received] != NULL;
+		pv_critical_leave(events, before);
 	}
 	io_uring_cq_advance(&batched->reads, n);
 	if (batched->n_empty > 0)
