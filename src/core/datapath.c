@@ -517,8 +517,10 @@ pv_datapath_free(struct pv_datapath *datapath)
 {
 	if (datapath == NULL)
 		return;
-	if (datapath->running)
+	if (datapath->running) {
 		stop_workers(datapath);
+		pv_relay_stop(datapath->relay); /* it wakes workers by their ports */
+	}
 	for (uint16_t i = 0; i < datapath->n_workers; i++)
 		release_packets(datapath->workers[i]);
 	for (uint16_t i = 0; i < datapath->n_ports; i++)
