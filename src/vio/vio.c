@@ -777,7 +777,8 @@ pv_vio_listen(struct pv_vio *vio, uint16_t queue, bool wanted)
 
 	if (queue == 0 && vio->control_ring != PV_VIO_NO_RING)
 		work |= listen_to_ring(vio, &vio->rings[PV_VIO_CONTROL], wanted);
-	return work || vio->rings[2 * queue].n_held > 0;
+	/* Memory that is not all there is work, too: the port is to be stopped (pv_vio_receive). */
+	return work || (wanted && vio->faulted && vio->rings[2 * queue + 1].ready) || vio->rings[2 * queue].n_held > 0;
 }
 
 __thread struct pv_notified pv_notified;

@@ -599,6 +599,21 @@ a_pool_that_runs_dry_in_a_frame_costs_the_frame_and_nothing_else(void **state)
 
 /* --- the end of a guest that breaks the rules --------------------------------------------------------------------- */
 
+/* Nobody kicks, so whoever waits for that is told that there is something to do. */
+static void
+memory_that_is_not_all_there_is_work(void **state)
+{
+	struct guest it = guest(&(struct guest_setup){ .features = V1 });
+	struct rte_mbuf *packets[1];
+
+	assert_false(pv_vio_listen(&it.bench->vio, 0, true));
+	it.bench->vio.faulted = 1;
+	assert_true(pv_vio_listen(&it.bench->vio, 0, true));
+	assert_int_equal(receive(&it, packets, 1), 0);
+	assert_true(it.bench->vio.stopped);
+	end(&it);
+}
+
 static void
 assert_stopped(const struct guest *it, const char *why)
 {
@@ -1484,6 +1499,7 @@ main(void)
 		cmocka_unit_test(a_guest_is_called_once_for_a_burst_and_not_against_its_will),
 		cmocka_unit_test(a_guest_that_does_not_take_its_calls_holds_nobody_up),
 		cmocka_unit_test(a_guest_that_polls_is_not_called),
+		cmocka_unit_test(memory_that_is_not_all_there_is_work),
 		cmocka_unit_test(a_frame_waits_for_each_of_its_translations_and_they_are_asked_for_once),
 		cmocka_unit_test(a_frame_for_a_guest_is_kept_until_its_translations_are_known),
 		cmocka_unit_test(memory_that_may_not_be_accessed_so_stops_the_port),
