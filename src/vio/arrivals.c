@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "vio/uring.h"
 
 #define ENTRIES 4
 #define POLL 1	  /* user data of the request, */
@@ -87,7 +88,7 @@ pv_arrivals_close(struct pv_arrivals *arrivals)
 		io_uring_sqe_set_data64(sqe, REMOVAL);
 		io_uring_submit(&arrivals->ring);
 	}
-	while (arrivals->armed && io_uring_wait_cqe(&arrivals->ring, &cqe) == 0) {
+	while (arrivals->armed && pv_uring_wait(&arrivals->ring, &cqe)) {
 		take(arrivals, cqe);
 		io_uring_cqe_seen(&arrivals->ring, cqe);
 	}

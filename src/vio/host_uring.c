@@ -23,6 +23,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "vio/host_frame.h"
+#include "vio/uring.h"
 
 #define CANCELLATION UINT64_MAX /* user data of a request that takes another back */
 #define CHUNKS_MAX 64		/* of the pool's memory that are registered */
@@ -206,7 +207,7 @@ take_back_writes(struct batched *batched)
 	struct io_uring_cqe *cqe;
 
 	cancel_all(&batched->writes, batched->write, batched->slots);
-	while (batched->writing > 0 && io_uring_wait_cqe(&batched->writes, &cqe) == 0) {
+	while (batched->writing > 0 && pv_uring_wait(&batched->writes, &cqe)) {
 		end_write(batched, cqe);
 		io_uring_cqe_seen(&batched->writes, cqe);
 	}
@@ -306,7 +307,7 @@ take_back_reads(struct batched *batched, struct rte_mbuf **left)
 	struct io_uring_cqe *cqe;
 
 	cancel_all(&batched->reads, batched->read, batched->slots);
-	while (posted > 0 && io_uring_wait_cqe(&batched->reads, &cqe) == 0) {
+	while (posted > 0 && pv_uring_wait(&batched->reads, &cqe)) {
 		uint64_t slot = io_uring_cqe_get_data64(cqe);
 
 		if (slot != CANCELLATION && cqe->res >= PV_HOST_HEADER) {
