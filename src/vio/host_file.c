@@ -119,8 +119,9 @@ single_has_frames(const struct pv_host_channel *channel)
 }
 
 static uint16_t
-single_close(struct pv_host_channel *channel, struct rte_mbuf **left)
+single_close(struct pv_host_channel *channel, struct rte_mbuf **left, struct pv_host_io_counters *last)
 {
+	single_counters(channel, last);
 	rte_free(channel);
 	return 0;
 }

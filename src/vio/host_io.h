@@ -52,9 +52,9 @@ struct pv_host_ops {
 	int (*event_fd)(const struct pv_host_channel *channel);
 	/*
 	 * Ends the channel, with nothing of it under way. Frames that had been read by then, `slots` at most, go to
-	 * `left`, in order; returns how many.
+	 * `left`, in order; returns how many. `last` gets the counters as they are then.
 	 */
-	uint16_t (*close)(struct pv_host_channel *channel, struct rte_mbuf **left);
+	uint16_t (*close)(struct pv_host_channel *channel, struct rte_mbuf **left, struct pv_host_io_counters *last);
 };
 
 enum pv_host_kind {

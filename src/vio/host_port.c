@@ -59,18 +59,27 @@ count_dropped(struct pv_port *port, uint16_t queue, uint16_t reason, uint64_t pa
 
 /* What the channel has lost since the last time. */
 static void
-count_lost(struct pv_port *port, uint16_t queue)
+count_lost(struct pv_port *port, uint16_t queue, const struct pv_host_io_counters *now)
 {
 	struct pv_host_port *host = port->priv;
-	struct pv_host_io_counters *last = &host->last, now;
+	struct pv_host_io_counters *last = &host->last;
+
+	if (unlikely(now->unreadable != last->unreadable))
+		count_dropped(port, queue, PV_DROP_UNSEGMENTED, now->unreadable - last->unreadable);
+	if (unlikely(now->refused != last->refused))
+		port->count_refused(port, queue, PV_DROP_HOST_REFUSED, now->refused - last->refused,
+				    now->refused_bytes - last->refused_bytes);
+	*last = *now;
+}
+
+static void
+look_for_lost(struct pv_port *port, uint16_t queue)
+{
+	const struct pv_host_port *host = port->priv;
+	struct pv_host_io_counters now;
 
 	host->ops->counters(host->channel, &now);
-	if (unlikely(now.unreadable != last->unreadable))
-		count_dropped(port, queue, PV_DROP_UNSEGMENTED, now.unreadable - last->unreadable);
-	if (unlikely(now.refused != last->refused))
-		port->count_refused(port, queue, PV_DROP_HOST_REFUSED, now.refused - last->refused,
-				    now.refused_bytes - last->refused_bytes);
-	*last = now;
+	count_lost(port, queue, &now);
 }
 
 static uint16_t
@@ -92,7 +101,7 @@ host_rx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, u
 		count_dropped(port, queue, reason, 1);
 	}
 	if (received == 0)
-		count_lost(port, queue);
+		look_for_lost(port, queue);
 	return kept;
 }
 
@@ -102,7 +111,7 @@ host_tx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, u
 	struct pv_host_port *host = port->priv;
 	uint16_t taken = host->ops->write(host->channel, packets, count);
 
-	count_lost(port, queue);
+	look_for_lost(port, queue);
 	return taken;
 }
 
@@ -157,20 +166,23 @@ open_channel(struct pv_port *port, struct pv_host_port *host, const struct pv_ho
 	return 0;
 }
 
-/* What it had read goes to `left`; returns how many frames. */
+/* What it had read goes to `left`; returns how many frames. What it has lost until its end is counted, too. */
 static uint16_t
 close_channel(struct pv_port *port, struct pv_host_port *host, struct rte_mbuf **left)
 {
 	struct pv_host_io_counters last;
+	uint16_t n;
 
 	if (host->channel == NULL)
 		return 0;
 	port->watch(port, 0, -1);
-	host->ops->counters(host->channel, &last);
+	n = host->ops->close(host->channel, left, &last);
+	if (port->priv != NULL) /* else it has never been in use */
+		count_lost(port, 0, &last);
 	host->before.calls += last.calls;
 	host->before.empty += last.empty;
 	host->before.frames += last.frames;
-	return host->ops->close(host->channel, left);
+	return n;
 }
 
 int

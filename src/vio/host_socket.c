@@ -355,20 +355,21 @@ batched_open(int fd, struct rte_mempool *pool, uint16_t slots)
 
 /* Every frame is with the kernel or has been handed over. */
 static uint16_t
-single_close(struct pv_host_channel *channel, struct rte_mbuf **left)
+single_close(struct pv_host_channel *channel, struct rte_mbuf **left, struct pv_host_io_counters *last)
 {
 	struct packet_socket *socket = (struct packet_socket *)channel;
 
+	*last = socket->counters;
 	rte_pktmbuf_free_bulk(&socket->buffers[socket->first], PV_BURST_MAX - socket->first);
 	rte_free(socket);
 	return 0;
 }
 
 static uint16_t
-batched_close(struct pv_host_channel *channel, struct rte_mbuf **left)
+batched_close(struct pv_host_channel *channel, struct rte_mbuf **left, struct pv_host_io_counters *last)
 {
 	pv_arrivals_close(&((struct packet_socket *)channel)->arrivals);
-	return single_close(channel, left);
+	return single_close(channel, left, last);
 }
 
 const struct pv_host_ops pv_host_socket_per_packet = {

@@ -344,13 +344,14 @@ close_rings(struct batched *batched)
 }
 
 static uint16_t
-batched_close(struct pv_host_channel *channel, struct rte_mbuf **left)
+batched_close(struct pv_host_channel *channel, struct rte_mbuf **left, struct pv_host_io_counters *last)
 {
 	struct batched *batched = (struct batched *)channel;
 	uint16_t n;
 
 	take_back_writes(batched);
 	n = take_back_reads(batched, left);
+	*last = batched->counters;
 	close_rings(batched);
 	free_batched(batched);
 	return n;

@@ -80,8 +80,12 @@ static void
 close_channel(struct channel *channel)
 {
 	struct rte_mbuf *left[SLOTS];
-	uint16_t n_left = channel->io->close(channel->channel, left);
+	struct pv_host_io_counters before, last;
+	uint16_t n_left;
 
+	channel->io->counters(channel->channel, &before);
+	n_left = channel->io->close(channel->channel, left, &last);
+	assert_true(last.refused >= before.refused && last.frames >= before.frames && last.calls >= before.calls);
 	rte_pktmbuf_free_bulk(left, n_left);
 	close(channel->fd);
 	close(channel->other);
@@ -332,7 +336,8 @@ change_way(struct channel *channel, struct rte_mbuf **left)
 {
 	static const char *const names[] = { "per-packet", "per-burst" };
 	const struct pv_host_ops *other = find_way(names[0], channel->kind);
-	uint16_t n = channel->io->close(channel->channel, left);
+	struct pv_host_io_counters last;
+	uint16_t n = channel->io->close(channel->channel, left, &last);
 
 	if (channel->io == other)
 		other = find_way(names[1], channel->kind);
