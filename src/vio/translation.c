@@ -265,6 +265,17 @@ find_part(struct pv_translator *translator, uint64_t address, uint64_t *length, 
 	return 0;
 }
 
+/*
+ * Whether a part goes on where the one before it ends, and both are one piece. While writes are logged that is not said
+ * over the border of regions that touch here and for the guest: who logs a piece looks for the region that it is in.
+ */
+static inline bool
+goes_on(const struct pv_memory *memory, const void *first, uint64_t length, const void *part, uint64_t part_length)
+{
+	return (const uint8_t *)first + length == part &&
+	       (likely(memory->log == NULL) || pv_memory_has(memory, first, length + part_length));
+}
+
 void *
 pv_translator_at(struct pv_translator *translator, uint64_t address, uint64_t length, bool write)
 {
@@ -277,7 +288,8 @@ pv_translator_at(struct pv_translator *translator, uint64_t address, uint64_t le
 		uint64_t part = length - done;
 
 		if (unlikely(address + done < address) ||
-		    find_part(translator, address + done, &part, write, &host) != 0 || host != (uint8_t *)first + done)
+		    find_part(translator, address + done, &part, write, &host) != 0 ||
+		    !goes_on(translator->memory, first, done, host, part))
 			return NULL;
 		done += part;
 	}
@@ -302,7 +314,7 @@ pv_translator_map(struct pv_translator *translator, uint64_t address, uint32_t l
 			*missing = address;
 			return result;
 		}
-		if (last != NULL && (uint8_t *)last->iov_base + last->iov_len == host) {
+		if (last != NULL && goes_on(translator->memory, last->iov_base, last->iov_len, host, part)) {
 			last->iov_len += part;
 		} else {
 			if (n == max)

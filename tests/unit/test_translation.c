@@ -262,6 +262,34 @@ tables_stay_within_their_bounds(void **state)
 	munmap(host, size);
 }
 
+/* Their pages follow one another here, too; but a write that is logged is logged region by region. */
+static void
+regions_that_touch_are_one_piece_unless_writes_are_logged(void **state)
+{
+	_Atomic uint8_t log[1] = { 0 };
+	struct pv_memory memory = one_region(0, PAGE, arena);
+
+	memory.regions[1] = (struct pv_region){ .guest = PAGE, .size = PAGE, .host = arena + PAGE };
+	memory.n_regions = memory.n_direct = 2;
+	for (size_t i = 0; i < RTE_DIM(ways); i++) {
+		struct pv_translation_counters counters = { 0 };
+		struct pv_translator *translator = pv_translator_new(&ways[i], &memory, &counters);
+		struct iovec pieces[2];
+		uint64_t missing;
+
+		memory.log = NULL;
+		assert_int_equal(pv_translator_map(translator, 1, 2 * PAGE - 1, true, pieces, 2, &missing), 1);
+		assert_ptr_equal(pv_translator_at(translator, 1, 2 * PAGE - 1, true), arena + 1);
+		memory.log = log;
+		memory.log_size = sizeof(log);
+		assert_int_equal(pv_translator_map(translator, 1, 2 * PAGE - 1, true, pieces, 2, &missing), 2);
+		assert_int_equal(pieces[0].iov_len, PAGE - 1);
+		assert_int_equal(pieces[1].iov_len, PAGE);
+		assert_null(pv_translator_at(translator, 1, 2 * PAGE - 1, true));
+		pv_translator_free(translator);
+	}
+}
+
 /* Pages that are elsewhere after a flush, as after a new memory table. */
 static void
 flush_forgets_everything(void **state)
@@ -301,6 +329,7 @@ main(void)
 		cmocka_unit_test(walk_goes_through_the_tables_each_time),
 		cmocka_unit_test(page_that_is_gone_is_a_fault_of_its_chain_alone),
 		cmocka_unit_test(tables_stay_within_their_bounds),
+		cmocka_unit_test(regions_that_touch_are_one_piece_unless_writes_are_logged),
 		cmocka_unit_test(flush_forgets_everything),
 		cmocka_unit_test(region_needs_no_translator),
 	};
