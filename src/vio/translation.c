@@ -197,6 +197,13 @@ pv_translator_flush(struct pv_translator *translator)
 		memset(translator->cache, 0, (translator->mask + 1) * sizeof(*translator->cache));
 }
 
+void
+pv_translator_rest(struct pv_translator *translator)
+{
+	pv_translator_flush(translator);
+	madvise(translator->tables, TABLES_MAX * sizeof(struct table), MADV_DONTNEED); /* zeroes from now on */
+}
+
 /* --- lookup ------------------------------------------------------------------------------------------------------- */
 
 /* The entry of a page into *entry, 0 when it can have none. False when the page faulted. */

@@ -58,6 +58,8 @@ void pv_translator_free(struct pv_translator *translator);
 
 /* Forgets all that was translated: the memory is another one, or the IOTLB. */
 void pv_translator_flush(struct pv_translator *translator);
+/* The same, and gives the memory of the tables back: they are not used for a while. */
+void pv_translator_rest(struct pv_translator *translator);
 
 /* As pv_memory_at(), behind an IOMMU too; NULL as well where `write` says what the IOTLB forbids. */
 void *pv_translator_at(struct pv_translator *translator, uint64_t address, uint64_t length, bool write);

@@ -645,6 +645,9 @@ pv_vio_detach(struct pv_vio *vio, int vid)
 	pv_vio_pause(vio, vid);
 	for (uint16_t queue = 0; queue < vio->port->queues; queue++)
 		pv_vio_drop_held(vio, queue);
+	for (uint16_t i = 0; i < PV_VIO_RINGS; i++)
+		if (vio->rings[i].translator != NULL)
+			pv_translator_rest(vio->rings[i].translator);
 	vio->attached = false;
 	vio->paused = false;
 }

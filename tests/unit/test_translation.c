@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -241,6 +242,19 @@ page_that_is_gone_is_a_fault_of_its_chain_alone(void **state)
 	close(fd);
 }
 
+/* Bytes of ours that are in memory. */
+static uint64_t
+resident(void)
+{
+	unsigned long all, there;
+	FILE *file = fopen("/proc/self/statm", "r");
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%lu %lu", &all, &there), 2);
+	fclose(file);
+	return there * PAGE;
+}
+
 /* A region of a tebibyte: tables are forgotten when there are too many, and what is asked for is still found. */
 static void
 tables_stay_within_their_bounds(void **state)
@@ -250,6 +264,7 @@ tables_stay_within_their_bounds(void **state)
 	const struct pv_memory memory = one_region(0, size, host);
 	struct pv_translation_counters counters = { 0 };
 	struct pv_translator *translator = pv_translator_new(&ways[0], &memory, &counters);
+	uint64_t before;
 
 	assert_ptr_not_equal(host, MAP_FAILED);
 	for (uint64_t i = 0; i < 20000; i++) {
@@ -258,6 +273,10 @@ tables_stay_within_their_bounds(void **state)
 		assert_ptr_equal(pv_translator_at(translator, address, 1, false), (char *)host + address);
 	}
 	assert_int_equal(counters.filled, 20000);
+	before = resident();
+	pv_translator_rest(translator);
+	assert_true(resident() + (8u << 20) < before);
+	assert_ptr_equal(pv_translator_at(translator, PAGE, 1, false), (char *)host + PAGE);
 	pv_translator_free(translator);
 	munmap(host, size);
 }
