@@ -140,13 +140,14 @@ pv_relay_stop(struct pv_relay *relay)
 }
 
 /*
- * Whether it can be waited for without harm. The kernel asks what is behind a descriptor: a file of a file system that
- * the frontend serves would let everybody wait, and a set of descriptors would cost as much as it likes.
+ * Whether it can be waited for without harm: what is let through as a doorbell (vio/vhost_guard.c). The kernel asks
+ * what is behind a descriptor: a file of a file system that the frontend serves would let everybody wait, and a set of
+ * descriptors would cost as much as it likes.
  */
 static bool
 is_harmless(int fd)
 {
-	static const char *const kinds[] = { "anon_inode:[eventfd]", "pipe:[" };
+	static const char *const kinds[] = { "anon_inode:[eventfd]", "pipe:[", "socket:[" };
 	char itself[64], kind[32] = "";
 
 	snprintf(itself, sizeof(itself), "/proc/self/fd/%d", fd);

@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -228,6 +229,22 @@ pipes_will_do(void **state)
 	end(relay);
 }
 
+static void
+sockets_will_do(void **state)
+{
+	struct pv_relay *relay = begin();
+	int fds[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	assert_true(pv_relay_watch(relay, &ports[0], 0, fds[0]));
+	assert_int_equal(write(fds[1], "x", 1), 1);
+	wait_for_one();
+	assert_int_equal(woken[0][0], 1);
+	close(fds[0]);
+	close(fds[1]);
+	end(relay);
+}
+
 static int
 make_epoll(void)
 {
@@ -365,6 +382,7 @@ main(void)
 		cmocka_unit_test(a_descriptor_that_is_always_readable_tells_once),
 		cmocka_unit_test(nothing_is_ever_read_from_a_descriptor),
 		cmocka_unit_test(pipes_will_do),
+		cmocka_unit_test(sockets_will_do),
 		cmocka_unit_test(other_descriptors_are_refused),
 		cmocka_unit_test(a_relay_that_is_stopped_tells_nothing_until_it_is_started),
 		cmocka_unit_test(nothing_stays_open),
