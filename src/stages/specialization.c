@@ -20,7 +20,7 @@
  *  - the words of the switching table for source and destination (pv_fdb_is_unchanged). They are compared by value,
  *    because a generation of the whole table would let a guest that sends from ever new addresses turn everybody's
  *    templates off; so would one of all ports for a guest that goes up and down. What such a guest can do is to have
- * its own flows take the generic way, and other flows' templates evicted that no packet has used for a second;
+ * its own flows take the generic way, and other flows' templates evicted that no packet has used in this second;
  *  - the worker's generation: its stages, what they have decided, its other primitives, its ports;
  *  - the second: the first packet of each goes the generic way, by which the table learns that the source still speaks.
  * The state of the egress port (up, queues in use, longest frame) is not in the template but looked at: where the short
