@@ -28,15 +28,17 @@ CHANGES = (
     ("signal-free-sync", "off"),
     ("batched-syscalls", "off"),
     ("specialization", "off"),
+    ("translation-cache", "off"),
     ("shared-buffer-rings", "off"),
     ("signal-free-sync", "mode=poll"),
     ("batched-syscalls", "on"),
     ("shared-buffer-rings", "copy-break=1000"),
     ("specialization", "key=flow"),
+    ("translation-cache", "entries=64"),
     ("signal-free-sync", "mode=mask"),
 )
 BOUND = {"signal-free-sync": "critical-section", "batched-syscalls": "host-io", "shared-buffer-rings": "buffer-passing",
-         "specialization": "packet-path"}
+         "specialization": "packet-path", "translation-cache": "translation"}
 
 
 def bound(answer):
