@@ -451,6 +451,8 @@ open_packet_channel(void **state)
 	return channel;
 }
 
+#define TAGGED 100 /* bytes */
+
 /* A frame with so many tags; returns its length. */
 static uint16_t
 make_tagged(uint8_t *frame, unsigned int tags, uint16_t tpid, uint8_t mark)
@@ -458,13 +460,13 @@ make_tagged(uint8_t *frame, unsigned int tags, uint16_t tpid, uint8_t mark)
 	static const uint8_t addresses[12] = { 0x02, 0, 0, 0, 0, 1, 0x02, 0, 0, 0, 0, 2 };
 	uint16_t at = sizeof(addresses);
 
+	for (uint16_t i = 0; i < TAGGED; i++)
+		frame[i] = (uint8_t)(i * 7 + mark);
 	memcpy(frame, addresses, sizeof(addresses));
 	for (unsigned int i = 0; i < tags; i++, at += 4)
 		memcpy(frame + at, (uint16_t[]){ htons(i == 0 ? tpid : ETH_P_8021Q), htons(0xe123 + i) }, 4);
 	memcpy(frame + at, (uint16_t[]){ htons(0x88b5) }, 2); /* IEEE 802, local experimental */
-	for (at += 2; at < 100; at++)
-		frame[at] = (uint8_t)(at * 7 + mark);
-	return at;
+	return TAGGED;
 }
 
 static void
@@ -484,7 +486,7 @@ tags_are_where_they_were(void **state)
 	static const uint16_t tpids[] = { ETH_P_8021Q, ETH_P_8021AD };
 	struct channel channel = open_packet_channel(state);
 	struct rte_mbuf *packets[PV_BURST_MAX];
-	uint8_t frame[100];
+	uint8_t frame[TAGGED];
 
 	for (uint8_t burst = 0; burst < 6; burst++) {
 		unsigned int tags = burst / 2;
@@ -507,7 +509,7 @@ static void
 a_checksum_left_to_a_device_is_where_the_header_says(void **state)
 {
 	struct channel channel = open_packet_channel(state);
-	uint8_t frame[100];
+	uint8_t frame[TAGGED];
 
 	for (uint16_t tags = 0; tags < 3; tags++) {
 		struct virtio_net_hdr header = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
