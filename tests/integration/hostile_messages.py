@@ -58,6 +58,7 @@ PAGE = 4096
 FRAMES = 64           # so many must arrive at the neighbour beside each message
 CONNECTIONS = 300     # in a row, each with a bad message
 FLOOD = 20000
+CHANGES = 20          # of the stages, there and back
 FEW_LINES = CONNECTIONS // 2
 COMEBACKS = 10        # of a guest that was stopped
 FLAPS = 40            # connections that tell of memory whose file changes all the time,
@@ -669,6 +670,34 @@ def a_flood_of_messages_stops_nobody(directory):
         check(lines < 10, "the log says little of it", lines)
 
 
+@contextlib.contextmanager
+def endless_flood(hostile):
+    """A process that sends messages, and is not answered, all the time."""
+    child = os.fork()
+    if child == 0:
+        try:
+            while True:
+                hostile.tell(SET_VRING_CALL, u64(0), [hostile.receiving.call])
+        finally:
+            os._exit(1)
+    try:
+        yield
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def stages_are_switched_beside_a_flood_of_messages(directory):
+    """What is held for it are the workers; what it waits for, before, are the ports' own threads."""
+    held = []
+    with neighbours(directory) as (switch, pair), frontend(directory, "vm0").attach() as hostile:
+        with endless_flood(hostile):
+            for change in ("on", "off") * CHANGES:
+                held.append(switch.ctl("stage", "set", "shared-buffer-rings", change)["held_us"])
+            say(f"the workers were held for at most {max(held)} us")
+            check_delivery("beside the flood, after that", *pair, FRAMES)
+
+
 # What is allowed, but rude
 
 
@@ -816,9 +845,9 @@ def main():
     with workspace() as directory:
         for part in (the_number_of_queues_is_the_ports, bad_messages_cut_their_sender_off,
                      many_bad_connections_put_little_in_the_log, nonsense_cuts_its_sender_off,
-                     a_flood_of_messages_stops_nobody, rings_may_be_moved_while_in_use,
-                     a_ring_may_be_stopped_before_there_is_a_guest, a_stopped_guest_may_come_back_at_once,
-                     memory_that_is_cut_while_in_use_stops_nobody,
+                     a_flood_of_messages_stops_nobody, stages_are_switched_beside_a_flood_of_messages,
+                     rings_may_be_moved_while_in_use, a_ring_may_be_stopped_before_there_is_a_guest,
+                     a_stopped_guest_may_come_back_at_once, memory_that_is_cut_while_in_use_stops_nobody,
                      memory_that_is_cut_before_the_rings_start_stops_nobody,
                      memory_that_flaps_while_it_is_told_stops_nobody):
             say(title(part))
