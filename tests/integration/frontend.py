@@ -3,7 +3,8 @@
 
 Frontend and guest are one here: it speaks the protocol ("Vhost-user Protocol", QEMU's documentation) and writes the
 rings (virtio 1.2, 2.7 and 2.8) into memory that it shares. It has one queue pair, and needs no driver and no kernel.
-The switch polls the rings, so nobody is kicked. Stores become visible in their order, as x86 has it.
+The switch is kicked for all that is made available: it may wait to be told. Stores become visible in their order, as
+x86 has it.
 """
 
 import array
@@ -77,6 +78,10 @@ class Ring:
         """Write a descriptor."""
         struct.pack_into("<QIHH", self._bytes, self.descriptors + 16 * number, address, length, flags, following)
 
+    def kick_switch(self):
+        """Tell that there is something in the ring."""
+        os.eventfd_write(self.kick, 1)
+
     def offer(self, head):
         """Make the chain that begins with the descriptor `head` available."""
         self.put_available(self.offered, head)
@@ -90,6 +95,7 @@ class Ring:
     def set_available_index(self, index):
         """Tell how many chains were made available, in all."""
         self._words[self.available // 2 + 1] = index & 0xFFFF
+        self.kick_switch()
 
     def used_index(self):
         """How many chains the other side has used, in all, modulo 65536."""
@@ -122,6 +128,7 @@ class PackedRing(Ring):
         at = self.descriptors + 16 * place
         struct.pack_into("<QIH", self._bytes, at, address, length, number)
         self._words[at // 2 + 7] = flags
+        self.kick_switch()
 
     def flags_now(self):
         """The flags of a descriptor that is made available now."""
