@@ -11,7 +11,7 @@ import math
 import re
 
 from .process import RunDir
-from .workload import GRACE_S, Metric, Point, WorkloadError, cost, cost_metrics, serving, switch_counters
+from .workload import GRACE_S, Metric, Point, WorkloadError, cost, cost_metrics, koh, serving, switch_counters
 
 PORT = 8080
 DOCUMENT_BYTES = 32 * 1024
@@ -58,8 +58,8 @@ class Http:
     summary = "nginx and documents of 32 KiB: most requests per second, and rising rates of them"
     metrics = {
         "most": Metric(f"served to {CONNECTIONS} clients that ask again at once", "requests/s", "higher"),
-        "completed": Metric("completed", "requests/s", "higher", **OFFERED, figure="Figure 5-5"),
-        "reply_time": Metric("reply time", "s", "lower", **OFFERED, figure="Figure 5-6"),
+        "completed": Metric("completed", "requests/s", "higher", **OFFERED, figure=koh("Figure 5-5")),
+        "reply_time": Metric("reply time", "s", "lower", **OFFERED, figure=koh("Figure 5-6")),
         **cost_metrics(),
     }
 

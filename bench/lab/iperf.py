@@ -1,7 +1,19 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Workloads of iperf3."""
 
-from .workload import GRACE_S, PORT, Metric, Point, WorkloadError, cost, cost_metrics, parsed, serving, switch_counters
+from .workload import (
+    GRACE_S,
+    PORT,
+    Metric,
+    Point,
+    WorkloadError,
+    cost,
+    cost_metrics,
+    koh,
+    parsed,
+    serving,
+    switch_counters,
+)
 
 STREAM_SIZES = (64, 256, 1024, 1472, 8192)
 QUICK_SIZES = (64, 1472)
@@ -32,8 +44,8 @@ class TcpStream:
     name = "tcp-stream"
     summary = "a TCP stream from the guest, and one to it, over sizes of the sender's writes"
     metrics = {
-        "send": Metric("sent by the guest", "b/s", "higher", WRITE, "Figure 5-3"),
-        "receive": Metric("received by the guest", "b/s", "higher", WRITE, "Figure 5-4"),
+        "send": Metric("sent by the guest", "b/s", "higher", WRITE, koh("Figure 5-3")),
+        "receive": Metric("received by the guest", "b/s", "higher", WRITE, koh("Figure 5-4")),
         **cost_metrics(),
     }
 
@@ -65,7 +77,7 @@ class UdpStream:
     name = "udp-stream"
     summary = "datagrams as fast as the guest sends them, over packet sizes"
     metrics = {
-        "arrived": Metric("arrived", "b/s", "higher", "payload, bytes", "Figure 5-2"),
+        "arrived": Metric("arrived", "b/s", "higher", "payload, bytes", koh("Figure 5-2")),
         "packets": Metric("arrived", "packets/s", "higher", "payload, bytes"),
         **cost_metrics(),
     }

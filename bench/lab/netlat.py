@@ -9,6 +9,8 @@ from .workload import (
     WorkloadError,
     cost,
     cost_metrics,
+    koh,
+    menon,
     parsed,
     per_packet,
     serving,
@@ -46,12 +48,14 @@ class UdpLatency:
     name = "udp-latency"
     summary = "time of sendto(), of the delivery of a datagram, and of one there and back, from 64 B to 64 KiB"
     metrics = {
-        "send": Metric("sendto() of a datagram", "s", **PAYLOAD, figure="Table 5-1, Figure 5-1"),
+        "send": Metric("sendto() of a datagram", "s", **PAYLOAD, figure=koh("Table 5-1, Figure 5-1")),
         "deliver_out": Metric("from sendto() in the guest to delivery", "s", **PAYLOAD),
-        "deliver_in": Metric("from sendto() of the peer to delivery in the guest", "s", **PAYLOAD, figure="Table 5-1"),
+        "deliver_in": Metric(
+            "from sendto() of the peer to delivery in the guest", "s", **PAYLOAD, figure=koh("Table 5-1")
+        ),
         "round_trip": Metric("a datagram there and back", "s", **PAYLOAD),
-        "switch_out": Metric("the switch's time for a packet from the guest", "s", **PAYLOAD, figure="Table 5-1"),
-        "switch_in": Metric("the switch's time for a packet to the guest", "s", **PAYLOAD, figure="Table 5-1"),
+        "switch_out": Metric("the switch's time for a packet from the guest", "s", **PAYLOAD, figure=koh("Table 5-1")),
+        "switch_in": Metric("the switch's time for a packet to the guest", "s", **PAYLOAD, figure=koh("Table 5-1")),
         "send_ci95": Metric(f"± of sendto() at {MTU_PAYLOAD} bytes", "s"),
         "deliver_out_ci95": Metric(f"± of delivery at {MTU_PAYLOAD} bytes", "s"),
         "deliver_in_ci95": Metric(f"± of delivery in the guest at {MTU_PAYLOAD} bytes", "s"),
@@ -163,7 +167,7 @@ class TcpRr:
 
     name = "tcp-rr"
     summary = "round trips of one byte over a TCP connection"
-    metrics = {"rate": Metric("round trips", "trips/s", "higher"), **cost_metrics()}
+    metrics = {"rate": Metric("round trips", "trips/s", "higher", figure=menon("Table 3.1")), **cost_metrics()}
 
     def estimate_s(self, options):
         """About how long it takes."""

@@ -168,7 +168,7 @@ def plots(results, cells):
     if not any(value for one in all_series for value in one.values()):
         return
     better = f"{cells.facts['better']} is better"
-    figure = f" Compare: {cells.facts['figure']} of the paper." if cells.facts["figure"] else ""
+    figure = f" Compare: {cells.facts['figure']}." if cells.facts["figure"] else ""
     caption = text("h3", cells.facts["label"][:1].upper() + cells.facts["label"][1:])
     note = text("figcaption", f"{better.capitalize()}.{figure}", class_="small")
     unit = cells.unit or cells.facts["label"]

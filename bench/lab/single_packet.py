@@ -15,7 +15,7 @@ is asked for by the guest; so it stands by itself. All else is "work".
 """
 
 from .netlat import MTU_PAYLOAD, RUNS, UdpLatency, netlat, netlat_server
-from .workload import Metric, Point, WorkloadError
+from .workload import Metric, Point, WorkloadError, koh
 
 LAYERS = ("receive", "switch", "transmit", "notify")
 DIRECTIONS = {"out": "from the guest", "in": "to the guest"}
@@ -27,10 +27,10 @@ def direction_metrics(name, direction):
     layers = {f"{name}_{layer}": Metric(f"{layer}, of a packet {direction}", "s") for layer in (*LAYERS, "events")}
     return {
         name: Metric(f"the switch's time for a packet {direction}", "s"),
-        f"{name}_work": Metric(f"of that, work on a packet {direction}", "s", figure="Table 5-1"),
+        f"{name}_work": Metric(f"of that, work on a packet {direction}", "s", figure=koh("Table 5-1")),
         **layers,
-        f"{name}_ports": Metric(f"receive and transmit, of a packet {direction}", "s", figure="Table 4-3"),
-        f"{name}_masks": Metric(f"calls of sigprocmask() for a packet {direction}", "calls", figure="Table 4-1"),
+        f"{name}_ports": Metric(f"receive and transmit, of a packet {direction}", "s", figure=koh("Table 4-3")),
+        f"{name}_masks": Metric(f"calls of sigprocmask() for a packet {direction}", "calls", figure=koh("Table 4-1")),
         f"{name}_calls": Metric(f"system calls at the host's boundary for a packet {direction}", "calls"),
     }
 
@@ -44,7 +44,7 @@ class SinglePacket:
         **direction_metrics("out", DIRECTIONS["out"]),
         **direction_metrics("in", DIRECTIONS["in"]),
         "send": Metric("sendto() in the guest", "s"),
-        "getpid": Metric("getpid() in the guest", "s", figure="Table 4-2"),
+        "getpid": Metric("getpid() in the guest", "s", figure=koh("Table 4-2")),
     }
 
     def estimate_s(self, options):

@@ -23,10 +23,20 @@ class WorkloadError(LabError):
     """A workload gave no number; the message says why."""
 
 
+def koh(what):
+    """A figure or table of "Efficient Packet Processing in User-Level OSes: A Study of UML"."""
+    return f"{what} of Koh et al. (LCN 2006)"
+
+
+def menon(what):
+    """A figure or table of the thesis on network virtualization of which chapter 3 is about aggregating packets."""
+    return f"{what} of Menon (thesis, EPFL 2009)"
+
+
 @dataclass(frozen=True)
 class Metric:
     """What a number is: label and unit, which direction is better, what x is (None: there is none), and the figure or
-    table of Koh et al. (LCN 2006) that shows the same."""
+    table of a paper that shows the same, with the paper's name (koh(), menon())."""
 
     label: str
     unit: str
@@ -97,7 +107,7 @@ def cost_metrics(x_label=None):
     """The metrics of cost(); x_label is that of its x."""
     return {
         "switch_cycles": Metric("the switch's cycles per packet", "cycles", x_label=x_label),
-        "switch_masks": Metric("calls of sigprocmask() per packet", "calls", x_label=x_label, figure="Table 4-1"),
+        "switch_masks": Metric("calls of sigprocmask() per packet", "calls", x_label=x_label, figure=koh("Table 4-1")),
     }
 
 

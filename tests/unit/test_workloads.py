@@ -269,6 +269,16 @@ class HttpLoad(unittest.TestCase):
         self.assertFalse(pathlib.Path(nginx.split()[4]).exists())
 
 
+class Figures(unittest.TestCase):
+    """What a metric is to be compared with."""
+
+    def test_figure_is_named_with_its_paper(self):
+        figures = [metric.figure for one in WORKLOADS.values() for metric in one.metrics.values() if metric.figure]
+        self.assertIn("Table 3.1 of Menon (thesis, EPFL 2009)", figures)
+        for figure in figures:
+            self.assertRegex(figure, r"^(Figure|Table) .* of (Koh et al\. \(LCN 2006\)|Menon \(thesis, EPFL 2009\))$")
+
+
 class SwitchCost(unittest.TestCase):
     """What the switch spends on a packet."""
 
