@@ -3,7 +3,7 @@
 
     lines = [Value("sendto, UML", 27.47e-6, "uml.json", "udp-latency", "send", 1472),
              Ratio("sendto, EUL to UML", 11.85 / 27.47, "eul.json", "uml.json", "udp-latency", "send", 1472)]
-    print("\n".join(layout(HEADS, rows(lines, results))))
+    print("\n".join(table("Table 5-1", lines, results)))
 
 For each line: its label, the paper's number, and ours with its interval, both in the same unit.
 """
@@ -11,7 +11,7 @@ For each line: its label, the paper's number, and ours with its interval, both i
 from dataclasses import dataclass
 
 from .medians import estimate_text
-from .table import significant, unit_scale
+from .table import layout, significant, unit_scale
 
 HEADS = ["", "paper", "here "]
 
@@ -63,3 +63,8 @@ class Ratio:
 def rows(lines, results):
     """The rows of a table of such lines; a text is a line of its own."""
     return [one if isinstance(one, str) else one.row(results) for one in lines]
+
+
+def table(title, lines, results):
+    """Title and table as lines of text, and an empty one."""
+    return [title, "", *layout(HEADS, rows(list(lines), results)), ""]

@@ -5,12 +5,12 @@ The paper's times are those of a User-mode Linux core that sends or receives a d
 switch here, so the time that stands beside them is the switch's own for such a packet, and ratios are what compares.
 """
 
-from .beside import HEADS, Ratio, Value, exact, rows
+from .beside import Ratio, Value, exact, table
 from .iperf import LARGEST_WRITE
 from .medians import estimate
 from .plot import Reference, Series, bar_plot, line_plot
 from .report import Cells
-from .table import layout, unit_scale
+from .table import unit_scale
 
 # The paper's order: each adds one technique to those before.
 STEPS = ("uml.json", "uml+ulsm.json", "uml+ulsm+agsc.json", "uml+ulsm+agsc+atca.json", "uml+ulsm+agsc+atca+sskb.json",
@@ -134,9 +134,19 @@ def added():
     yield Ratio(f"{EUL}, to {UML}", None, EUL, UML, "pps", "switch_cycles", 1514)
 
 
-def table(title, lines, results):
-    """Title and table as lines of text."""
-    return [title, "", *layout(HEADS, rows(list(lines), results)), ""]
+def text(name, results):
+    """The tables of an experiment of bench/eul, as lines."""
+    if name == "techniques":
+        parts = {
+            **tables(),
+            "Each technique added: cycles per packet at full rate, 1514 bytes": added(),
+            "Each technique by itself": alone(),
+        }
+    elif name == "whole":
+        parts = {"Section 5: EUL beside the others": beside_native(results.systems)}
+    else:
+        parts = {"The same on a wire of 1 Gb/s": at_a_gigabit()}
+    return [line for title, content in parts.items() for line in table(title, content, results)]
 
 
 # The paper's figures with measurements at several x, and what belongs beside them: name of the file -> title, workload,

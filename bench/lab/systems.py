@@ -5,8 +5,10 @@
     systems += [other_system("native", place)]
 """
 
+import json
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 from .daemon import Daemon, DaemonError, effective_config
 from .experiment import System
@@ -71,10 +73,15 @@ def pktvirt_systems(names, place, live=None):
 
     live   True: in one daemon, or NotLive; False: a daemon for each; None: in one daemon if that can be
     """
+    return configured_systems(effective_configs(names), place, live)
+
+
+def effective_configs(names):
+    """name -> effective configuration, of files, or of names that are in configs/."""
     configs = {}
     for name in names:
         configs[unique(name, configs)] = effective_config(find_config(name))
-    return configured_systems(configs, place, live)
+    return configs
 
 
 def configured_systems(configs, place, live=None):
@@ -91,6 +98,30 @@ def configured_systems(configs, place, live=None):
         return restarted(configs, place), f"Each starts anew in every run: {error}."
     how = "pktvirt is one daemon, whose stages are switched between measurements (--live)."
     return switched(plan, configs, place), how
+
+
+def variants(base, lists):
+    """name -> effective configuration, of one that is shipped with other lists of stages: name -> stages."""
+    config = json.loads(Path(find_config(base)).read_text(encoding="utf-8"))
+    run_dir = RunDir()
+    try:
+        configs = {}
+        for name, stages in lists.items():
+            path = run_dir / "config.json"
+            about = {"description": f"{base} with {', '.join(map(stage_text, stages)) or 'no stage'}", "stages": stages}
+            path.write_text(json.dumps({**config, **about}), encoding="utf-8")
+            configs[name] = effective_config(str(path))
+        return configs
+    finally:
+        run_dir.remove()
+
+
+def stage_text(entry):
+    """A stage of a list in words: {"offload": {"wire": "none"}} -> "offload (wire none)"."""
+    if isinstance(entry, str):
+        return entry
+    ((name, options),) = entry.items()
+    return f"{name} ({', '.join(f'{key} {value}' for key, value in options.items())})"
 
 
 def unique(name, names):
