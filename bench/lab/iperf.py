@@ -23,9 +23,10 @@ QUICK_WRITE_SIZES = (1448, LARGEST_WRITE)
 WRITE = "bytes per write"
 
 
-def iperf(link, options, arguments):
-    """What iperf3 reports at the end, from the near end to the far one."""
-    command = f"iperf3 -c {link.b.ip} -p {PORT} -t {options.seconds:g} -J {arguments}"
+def iperf(link, options, arguments, end=None):
+    """What iperf3 reports at the end, from the near end to the far one; `end`: when it ends, if not by its time."""
+    end = end or f"-t {options.seconds:g}"
+    command = f"iperf3 -c {link.b.ip} -p {PORT} {end} -J {arguments}"
     report = parsed(link.a.run(command, timeout=options.seconds + GRACE_S, check=False), command)
     if "error" in report:
         raise WorkloadError(f"{command}: {report['error']}")

@@ -5,7 +5,8 @@ LabError if it does not come about, leaving it stops everything.
     with PktvirtLink("eul.json") as link:
         link.a.run(f"ping -c 1 {link.b.ip}")
 
-    a, b      the ends, each with .ip, .run(command, …), .spawn(command) -> .kill(), .program(name) -> its path there
+    a, b      the ends, each with .ip, .run(command, …), .spawn(command) -> .kill(), .program(name) -> its path there,
+              .cpu_seconds() -> CPU time that a guest has had so far, None for Linux itself
     daemon    the Daemon that is in between; None where there is no pktvirt
     name      what it is
 """
@@ -20,12 +21,14 @@ from .image import own_program
 from .measure import find_config, guest_cpus
 from .netns import Namespace, host
 from .peers import Ovs
-from .process import Hugepages, LabError, RunDir, hugepage_kb, janitor, run_quietly
+from .process import Hugepages, LabError, RunDir, cpu_seconds, hugepage_kb, janitor, run_quietly
 
 OVS_CPU = 0  # that its thread polls on, as pktvirt's worker does in the configurations that are shipped
 NETWORK = "10.77.0"
 BOOT_TIMEOUT_S = 90
 REACH_TRIES = 15
+WHOLE_FRAMES = {"tso": "off", "gso": "off", "tx": "off"}  # as they are on a wire: of one MTU, with their checksums
+OFFLOADS = {"tso": "on", "gso": "on", "tx": "on", "gro": "on"}
 _numbers = itertools.count()
 
 
@@ -52,6 +55,10 @@ class GuestEnd:
     def program(self, name):
         """Where one of our programs is."""
         return f"/usr/bin/{name}"
+
+    def cpu_seconds(self):
+        """CPU time of the host that it has had: its kernel's and its programs'."""
+        return cpu_seconds(self.guest.child.pid)
 
 
 class Said:
@@ -83,6 +90,10 @@ class NamespaceEnd:
     def program(self, name):
         """Where one of our programs is."""
         return str(own_program(name))
+
+    def cpu_seconds(self):
+        """Not known: what its kernel does is done by whoever is interrupted, or is on the other end."""
+        return None
 
 
 class Link:
@@ -132,7 +143,7 @@ class Link:
     def _far_end(self, namespace, device):
         """Give an interface of a namespace the address of the far end, and its rate."""
         namespace.run(f"ip addr add {NETWORK}.2/24 dev {device} && ip link set {device} up")
-        namespace.offload(device, tso="off", gso="off", tx="off")
+        namespace.offload(device, **WHOLE_FRAMES)
         limit(namespace, device, self._rate_bps)
 
 
@@ -193,16 +204,21 @@ class PktvirtLink(Link):
 
 
 class NativeLink(Link):
-    """Two namespaces over a veth pair: Linux itself."""
+    """Two namespaces over a veth pair: Linux itself. With `offloads`, the near end leaves to its interface what a good
+    one does: segments and checksums of what is sent (TSO), and, in the kernel, merging what is received (GRO)."""
 
     name = "native Linux"
+
+    def __init__(self, rate_bps=None, say=lambda _text: None, offloads=False):
+        super().__init__(rate_bps, say)
+        self._offloads = offloads
 
     def _start(self, stack):
         cpus = sorted(os.sched_getaffinity(0))
         near = stack.enter_context(Namespace("near"))
         far = stack.enter_context(Namespace("far"))
         device = near.veth(f"{NETWORK}.1/24")
-        near.offload("eth0", tso="off", gso="off", tx="off")
+        near.offload("eth0", **(OFFLOADS if self._offloads else WHOLE_FRAMES))
         self._wire(far, device)
         self.a, self.b = NamespaceEnd(near, f"{NETWORK}.1", cpus), NamespaceEnd(far, f"{NETWORK}.2", cpus)
 
@@ -229,7 +245,7 @@ class UmlTapLink(Link):
         host("ip", "tuntap", "add", tap, "mode", "tap")
         far = stack.enter_context(Namespace("far"))
         end = far.veth(f"{NETWORK}.2/24")
-        far.offload("eth0", tso="off", gso="off", tx="off")
+        far.offload("eth0", **WHOLE_FRAMES)
         limit(far, "eth0", self._rate_bps)
         for device in (tap, end):
             host("ip", "link", "set", device, "master", bridge, "up")

@@ -15,7 +15,7 @@ is asked for by the guest; so it stands by itself. All else is "work".
 """
 
 from .netlat import MTU_PAYLOAD, RUNS, UdpLatency, netlat, netlat_server
-from .workload import Metric, Point, WorkloadError, koh
+from .workload import Metric, Point, WorkloadError, koh, switch_sections
 
 LAYERS = ("receive", "switch", "transmit", "notify")
 DIRECTIONS = {"out": "from the guest", "in": "to the guest"}
@@ -76,7 +76,7 @@ class SinglePacket:
 def reading(link):
     """Counters of the daemon: cycles of all that it did, by layer, calls, packets."""
     workers = link.daemon.ctl("show", "workers")
-    sections = {one["name"]: one["cycles"] for one in link.daemon.ctl("show", "stages")["stages"] if one["kind"] == "core"}
+    sections = switch_sections(link.daemon.ctl("show", "stages")["stages"])
     every = workers["workers"]
     return {
         "tsc_hz": workers["tsc_hz"],

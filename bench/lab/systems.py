@@ -45,6 +45,10 @@ UNIQUE = ("name", "control-socket")
 # name -> (what it is, how to make its link at a Place)
 OTHERS = {
     "native": ("Linux itself: network namespaces over veth, no guest", lambda place: NativeLink(place.rate_bps)),
+    "native-offload": (
+        "the same, with the offloads of an interface: TSO where it sends, GRO where it receives",
+        lambda place: NativeLink(place.rate_bps, offloads=True),
+    ),
     "uml-legacy": (
         "User-mode Linux with its old tap transport, on a bridge",
         lambda place: UmlTapLink(transport="legacy", rate_bps=place.rate_bps),
@@ -64,7 +68,7 @@ def other_system(name, place):
     """One of OTHERS; LabError if it cannot be there."""
     summary, new_link = OTHERS[name]
     new_link(place)  # which says at once what it cannot do
-    boot_s = 1 if name == "native" else BOOT_ESTIMATE_S.get(place.kind, 5)
+    boot_s = 1 if name.startswith("native") else BOOT_ESTIMATE_S.get(place.kind, 5)
     return System(name, summary, lambda _say: new_link(place), boot_s=boot_s)
 
 

@@ -89,6 +89,13 @@ def switch_counters(link):
     return {**total, "mask_calls": sum(worker["signals"]["mask_calls"] for worker in workers), "tsc_hz": said["tsc_hz"]}
 
 
+def switch_sections(stages):
+    """The cycles of the workers so far, by what they went to, of what `show stages` lists: the sections of the framework,
+    and "stages", all packet stages together. What they are busy with beyond that (events, mailboxes) is in none."""
+    sections = {one["name"]: one["cycles"] for one in stages if one["kind"] == "core"}
+    return {**sections, "stages": sum(one["cycles"] for one in stages if one["kind"] == "packet")}
+
+
 def per_packet(before, after):
     """What the switch spent on each packet between two switch_counters(): "cycles", "seconds", "masks"; or None."""
     if not after or after["packets"] <= before["packets"]:

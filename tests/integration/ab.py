@@ -65,7 +65,7 @@ def mistakes_are_explained():
         (["nothing.json", "eul.json"], "nothing.json: no such file"),
         (["--workload", "tcp-r"], "'tcp-r': expected some of"),
         (["--workload", "tcp-r"], 'did you mean "tcp-rr"?'),
-        (["--with", "xen"], "'xen': expected some of native, uml-legacy, uml-vector, ovs"),
+        (["--with", "xen"], "'xen': expected some of native, native-offload, uml-legacy, uml-vector, ovs"),
         (["--guest", "virtio-user"], "'virtio-user': expected uml or qemu: these guests run no programs; bench/switch"),
         (["--guest", "xen"], "'xen': expected uml or qemu\n"),
         (["--rate", "1T"], "'1T': expected 1M to 100G bits per second"),

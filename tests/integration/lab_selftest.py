@@ -24,7 +24,7 @@ sys.path.insert(0, str(BENCH))
 
 from lab import CommandFailed, CommandTimeout, Daemon, Guest, GuestError, ImageError, LabError, Namespace  # noqa: E402
 from lab import http_load, image  # noqa: E402
-from lab.links import NativeLink  # noqa: E402
+from lab.links import GuestEnd, NativeLink  # noqa: E402
 from lab.netns import host  # noqa: E402
 from lab.workloads import WORKLOADS, Options  # noqa: E402
 
@@ -245,23 +245,56 @@ def namespaces_come_and_go():
 
 
 def workloads_give_all_they_say():
-    """Every workload over plain Linux, where there is no switch; http where its programs are installed."""
+    """Every workload over plain Linux, where there is no switch and no guest; http where its programs are installed."""
     programs = [program for programs in http_load.NEEDS.values() for program in programs]
     names = [name for name in WORKLOADS if name != "http" or all(map(shutil.which, programs))]
     with NativeLink() as link:
         for name in names:
             workload = WORKLOADS[name]
             points = workload.run(link, Options(seconds=1, quick=True), lambda _text: None)
-            expected = {metric for metric in workload.metrics if not metric.startswith("switch_")}
+            expected = {metric for metric in workload.metrics if not metric.startswith(("switch_", "guest_", "both_"))}
             expect({point.metric for point in points} == expected, f"{name} gives {sorted(expected)}, not {points}")
             zero = [point for point in points if not point.value > 0]
             expect(not zero, f"{name} gives what is more than nothing, not {zero}")
+
+
+def guests_cpu_time_is_known():
+    """Of a guest that works and of one that does not: of its kernel, and of a program that has ended."""
+    with Guest("uml", "vm0", ip="10.77.0.1/24") as guest:
+        end = GuestEnd(guest.wait_ready(60))
+        idle = end.cpu_seconds()
+        time.sleep(0.5)
+        before = end.cpu_seconds()
+        started = time.monotonic()
+        guest.run("n=0; while [ $n -lt 20000 ]; do n=$((n + 1)); done", timeout=60)
+        after, elapsed = end.cpu_seconds(), time.monotonic() - started
+    expect(before - idle < 0.25, f"a guest that does nothing has no CPU time: {before - idle:.2f} s of 0.5")
+    expect(0 < after - before <= elapsed + 0.02, f"one that counts has: {after - before:.2f} s of {elapsed:.2f}")
+
+
+def offloads_make_large_frames_of_one_side_only():
+    """What stands for Linux with a good interface sends large frames, and is sent those of a wire all the same."""
+    for offloads in (False, True):
+        with NativeLink(offloads=offloads) as link:
+            WORKLOADS["tcp-stream"].run(link, Options(seconds=1, quick=True), lambda _text: None)
+            sent, received = mean_frame(link.a, "TX"), mean_frame(link.a, "RX")
+            expect((sent > 3000) == offloads, f"the near end sends frames of {sent:.0f} bytes, offloads: {offloads}")
+            expect(received <= 1514, f"the far end sends frames of {received:.0f} bytes")
+
+
+def mean_frame(end, direction):
+    """Bytes of a frame that an end has sent (TX) or received (RX)."""
+    said = end.run("ip -s link show eth0").text
+    size, packets = map(int, re.search(rf"{direction}: .*\n\s+(\d+)\s+(\d+)", said).groups())
+    return size / packets
 
 
 TESTS = [
     mistakes_are_explained,
     namespaces_come_and_go,
     workloads_give_all_they_say,
+    offloads_make_large_frames_of_one_side_only,
+    guests_cpu_time_is_known,
     uml_guest_runs_commands,
     uml_guest_has_the_hosts_counter,
     stop_takes_less_than_a_second,

@@ -10,7 +10,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 
 # pylint: disable=wrong-import-position
-from lab import eul, http_load, iperf, netlat, workload  # noqa: E402
+from lab import eul, http_load, iperf, netlat, process, streams, workload  # noqa: E402
 from lab.single_packet import SinglePacket  # noqa: E402
 from lab.workloads import WORKLOADS, Options  # noqa: E402
 
@@ -62,10 +62,16 @@ class End:
         self.ip = "10.77.0.1"
         self.said = said
         self.commands = []
+        self.looks = 0
 
     def program(self, name):
         """As if it were in the path."""
         return name
+
+    def cpu_seconds(self):
+        """A guest has had two seconds more whenever it is looked at."""
+        self.looks += 1
+        return None if self.kind == "native" else 2.0 * self.looks
 
     def spawn(self, command):
         """A server, of which only the end matters."""
@@ -79,6 +85,7 @@ class End:
         if first == "command":  # command -v PROGRAM
             return types.SimpleNamespace(text="", status=127 * (self.said.get(command.split()[2], "") is None))
         said = self.said.get(second if first == "netlat" else first, {})
+        said = said(command) if callable(said) else said
         return types.SimpleNamespace(text=said if isinstance(said, str) else json.dumps(said), status=0)
 
 
@@ -267,6 +274,114 @@ class HttpLoad(unittest.TestCase):
         self.assertEqual(where.a.commands[-1], "kill")
         nginx = next(command for command in where.a.commands if command.startswith("nginx -e stderr -p "))
         self.assertFalse(pathlib.Path(nginx.split()[4]).exists())
+
+
+IPERF = {"sum_received": {"bits_per_second": 8e6, "bytes": 1_001_000}}
+AT_ONCE = {"sum_received": {"bits_per_second": 1.0, "bytes": 1000}}
+
+
+class Counters:
+    """A daemon with the stage receive-aggregation that has done 0, 1, 3… times something when it is looked at: once for
+    the stream that ends at once, and twice for the other."""
+
+    def __init__(self):
+        self.looks = dict.fromkeys(("workers", "stages", "ports"), 0)
+
+    def ctl(self, _show, what):
+        """show workers, stages or ports"""
+        self.looks[what] += 1
+        looks = self.looks[what]
+        return getattr(self, what)(looks * (looks - 1) // 2)
+
+    @staticmethod
+    def workers(done):
+        """1000 cycles in all."""
+        signals = {"mask_calls": 0}
+        return {"tsc_hz": 1000, "workers": [{"packets": done, "busy_cycles": 1000 * done, "signals": signals}]}
+
+    @staticmethod
+    def stages(done):
+        """100, 200, 300, 50 and 150 of them with a name; five packets become one."""
+        core = {"receive": 100, "switch": 200, "transmit": 300, "notify": 50}
+        packet = {"name": "receive-aggregation", "kind": "packet", "cycles": 150 * done}
+        packet.update(packets=10 * done, emitted=2 * done)
+        mechanism = {"name": "io-channel", "kind": "mechanism", "primitive": "grant"}
+        sections = [{"name": name, "kind": "core", "cycles": cycles * done} for name, cycles in core.items()]
+        return {"stages": [*sections, packet, mechanism]}
+
+    @staticmethod
+    def ports(done):
+        """Ten packets of the wire, of 1000 bytes, and one of a guest."""
+        wire, guest = {"packets": 10 * done, "bytes": 10_000 * done}, {"packets": done, "bytes": 60 * done}
+        return {"ports": [{"role": "wire", "rx": wire}, {"role": "guest", "rx": guest}]}
+
+
+class Streams(unittest.TestCase):
+    """tcp-sendfile, tcp-write, tcp-receive and what they cost."""
+
+    @staticmethod
+    def link(kind="uml", daemon=None):
+        """A link over which iperf3 has megabytes, and less when it is to end at once."""
+        said = {
+            "iperf3": lambda command: {"end": AT_ONCE if streams.AT_ONCE in command else IPERF},
+            "clock": {"tsc_hz": 500},
+            "ip": "10.77.0.2 dev eth0 src 10.77.0.1\n",
+            "ethtool": "generic-receive-offload: on\n",
+        }
+        return link(kind, daemon=daemon, **said)
+
+    def test_what_a_stream_takes_that_ends_at_once_is_subtracted(self):
+        found = measure("tcp-sendfile", self.link(daemon=Counters()))
+        self.assertEqual(found["rate", None], 8e6)
+        self.assertEqual(found["switch_cycles", None], 1, "2000 cycles less 1000, for 1000 kB")
+        self.assertEqual(found["guest_cycles", None], 0, "which has had as much CPU time for either")
+
+    def test_parts_are_the_whole(self):
+        found = measure("tcp-receive", self.link(daemon=Counters()))
+        parts = {part: found[f"switch_{part}", None] for part in streams.COMPONENTS}
+        self.assertEqual(parts, {"receive": 10, "stages": 15, "switch": 20, "transmit": 30, "notify": 5, "rest": 20})
+        self.assertEqual(sum(parts.values()), found["switch_cycles", None])
+        self.assertEqual(found["both_cycles", None], found["switch_cycles", None] + found["guest_cycles", None])
+
+    def test_costs_are_those_of_packets_of_the_wire(self):
+        found = measure("tcp-receive", self.link(daemon=Counters()))
+        self.assertEqual(found["switch_cycles", None], 100, "1000 for ten, not for the two that they became")
+        self.assertEqual(found["switch_aggregated", None], 5)
+        self.assertEqual(found["switch_answers", None], 0.1)
+
+    def test_costs_that_are_not_known_are_left_out(self):
+        self.assertEqual(set(measure("tcp-write", self.link())), {("rate", None), ("guest_cycles", None)})
+        self.assertEqual(set(measure("tcp-receive", self.link())), {("rate", None)})
+        self.assertEqual(set(measure("tcp-write", self.link("native"))), {("rate", None)})
+
+    def test_guest_merges_nothing_where_it_is_not_to_and_does_again_afterwards(self):
+        where = self.link()
+        measure("tcp-receive-plain", where)
+        switched = [command for command in where.a.commands if command.startswith("ethtool -K")]
+        self.assertEqual(switched, ["ethtool -K eth0 gro off", "ethtool -K eth0 gro on"])
+        where = self.link()
+        measure("tcp-receive", where)
+        self.assertFalse([command for command in where.a.commands if command.startswith("ethtool")])
+
+    def test_what_grows_with_the_bytes(self):
+        def spent(size, packets):
+            """A guest that takes 400 cycles and one for a byte, and a switch that takes 600 and two."""
+            switch = packets * (600 + 2 * size + 70)
+            return {"guest": packets * (400 + size), "switch": switch, "switch_stages": packets * 70,
+                    "wire_packets": packets, "wire_bytes": packets * size}  # fmt: skip
+
+        points = {point.metric: point.value for point in streams.by_bytes(spent(1500, 10), spent(600, 40))}
+        for metric, value in (("guest_bytes", 1500), ("switch_bytes", 3000), ("both_overhead", 1000)):
+            self.assertAlmostEqual(points[metric], value, msg=metric)
+
+    def test_no_packet_of_the_wire_is_a_failure(self):
+        with self.assertRaisesRegex(workload.WorkloadError, "no packet has come from the wire"):
+            streams.received({"switch": 1, "wire_packets": 0})
+
+    def test_cpu_time_is_that_of_a_session_with_those_that_have_ended(self):
+        line = "42 (a) b (c) S 1 40 {session} 0 -1 0 0 0 0 0 7 5 2 1 20 0 1 0 0"
+        self.assertEqual(process.session_ticks(line.format(session=40), 40), 15)
+        self.assertEqual(process.session_ticks(line.format(session=41), 40), 0)
 
 
 class Figures(unittest.TestCase):
