@@ -4,7 +4,7 @@ BUILD ?= build
 GUEST ?= uml
 
 .DEFAULT_GOAL := all
-.PHONY: all deps demo test bench bench-uml bench-eul fuzz lint docs install clean
+.PHONY: all deps demo test bench bench-uml bench-eul bench-aggregation fuzz lint docs install clean
 
 # Every target that needs packages installs those that are missing.
 deps:
@@ -43,6 +43,11 @@ bench-uml: all
 bench-eul: all
 	@scripts/deps bench
 	@bench/eul --report $(BUILD)/eul $(EUL)
+
+# The measurements of chapter 3 of Menon's thesis beside its numbers. AGGREGATION="--only limit --runs 12" and the like.
+bench-aggregation: all
+	@scripts/deps bench
+	@bench/aggregation --report $(BUILD)/aggregation $(AGGREGATION)
 
 lint: deps
 	@scripts/lint

@@ -68,3 +68,14 @@ def rows(lines, results):
 def table(title, lines, results):
     """Title and table as lines of text, and an empty one."""
     return [title, "", *layout(HEADS, rows(list(lines), results)), ""]
+
+
+def columns(title, workload, metrics, systems, results):
+    """A table of several metrics of a workload, with a column for each system, as lines of text."""
+    known = results.workloads[workload]["metrics"]
+    lines = [
+        [f"{known[metric]['label']}, {known[metric]['unit']}",
+         *(estimate_text(results.estimate(system, workload, metric)) for system in systems)]
+        for metric in metrics
+    ]  # fmt: skip
+    return [title, "", *layout(["", *(f"{system} " for system in systems)], lines), ""]

@@ -7,10 +7,8 @@ switch here, so the time that stands beside them is the switch's own for such a 
 
 from .beside import Ratio, Value, exact, table
 from .iperf import LARGEST_WRITE
-from .medians import estimate
-from .plot import Reference, Series, bar_plot, line_plot
-from .report import Cells
-from .table import unit_scale
+from .plot import Reference, Series, line_plot
+from .report import Cells, bars
 
 # The paper's order: each adds one technique to those before.
 STEPS = ("uml.json", "uml+ulsm.json", "uml+ulsm+agsc.json", "uml+ulsm+agsc+atca.json", "uml+ulsm+agsc+atca+sskb.json",
@@ -201,18 +199,7 @@ def references(name, factor, lines):
 def gains(name, results):
     """The plot by layer, as SVG; None if nothing of it was measured."""
     title, *systems = GAINS[name]
-    found = {
-        (system, layer): list(results.values(system, LONE, f"out_{layer}").values())
-        for system in systems
-        for layer in LAYERS
-    }
-    factor, unit = unit_scale(max((max(values) for values in found.values() if values), default=0), "s")
-    bars = []
-    for look, system in enumerate(systems):
-        scaled = {layer: [factor * value for value in found[system, layer]] for layer in LAYERS}
-        points = {layer: (estimate(values), values) for layer, values in scaled.items() if values}
-        bars.append(Series(system, look, points))
-    return bar_plot(title, f"{title}, {unit}", bars) if any(one.points for one in bars) else None
+    return bars(title, LONE, {layer: f"out_{layer}" for layer in LAYERS}, systems, results)
 
 
 def drawings(name, results):

@@ -10,8 +10,9 @@ import contextlib
 import math
 import re
 
+from .cite import koh
 from .process import RunDir
-from .workload import GRACE_S, Metric, Point, WorkloadError, cost, cost_metrics, koh, serving, switch_counters
+from .workload import GRACE_S, Metric, Point, WorkloadError, cost, cost_metrics, serving, switch_counters
 
 PORT = 8080
 DOCUMENT_BYTES = 32 * 1024

@@ -1,19 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Workloads of iperf3."""
 
-from .workload import (
-    GRACE_S,
-    PORT,
-    Metric,
-    Point,
-    WorkloadError,
-    cost,
-    cost_metrics,
-    koh,
-    parsed,
-    serving,
-    switch_counters,
-)
+from .cite import koh
+from .workload import GRACE_S, PORT, Metric, Point, WorkloadError, cost, cost_metrics, parsed, serving, switch_counters
 
 STREAM_SIZES = (64, 256, 1024, 1472, 8192)
 QUICK_SIZES = (64, 1472)
@@ -23,10 +12,9 @@ QUICK_WRITE_SIZES = (1448, LARGEST_WRITE)
 WRITE = "bytes per write"
 
 
-def iperf(link, options, arguments, end=None):
-    """What iperf3 reports at the end, from the near end to the far one; `end`: when it ends, if not by its time."""
-    end = end or f"-t {options.seconds:g}"
-    command = f"iperf3 -c {link.b.ip} -p {PORT} {end} -J {arguments}"
+def iperf(link, options, arguments):
+    """What iperf3 reports at the end, from the near end to the far one."""
+    command = f"iperf3 -c {link.b.ip} -p {PORT} -t {options.seconds:g} -J {arguments}"
     report = parsed(link.a.run(command, timeout=options.seconds + GRACE_S, check=False), command)
     if "error" in report:
         raise WorkloadError(f"{command}: {report['error']}")

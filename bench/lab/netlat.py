@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Workloads of bench/guest-programs/netlat.c."""
 
+from .cite import koh, menon
 from .workload import (
     GRACE_S,
     PORT,
@@ -9,8 +10,6 @@ from .workload import (
     WorkloadError,
     cost,
     cost_metrics,
-    koh,
-    menon,
     parsed,
     per_packet,
     serving,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Three kinds of plots as SVG, for lab.report_html and lab.eul: medians with their intervals over x, one beside the
+"""Three kinds of plots as SVG, for lab.report_html and papers: medians with their intervals over x, one beside the
 other, or as bars in groups.
 
 Systems differ in colour and in the shape of their marks (the colours are Okabe and Ito's, which colour-blind people can
@@ -14,8 +14,8 @@ from html import escape
 from .medians import Estimate
 from .table import significant
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#3b3b3b")
-MARKS = ("circle", "square", "triangle", "diamond", "circle", "square")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#8a6d00", "#3b3b3b", "#56b4e9", "#e69f00")
+MARKS = ("circle", "square", "triangle", "diamond") * 2
 WIDTH = 760
 FONT = 13
 LETTER = 0.56 * FONT  # about; the width of a letter
@@ -31,11 +31,13 @@ class Series:
 
     points  x -> (Estimate, all values); the only x of a dot plot is None, those of a bar plot are names of groups
     look    number of its colour and mark
+    curve   (x, y) of a curve that is drawn, dashed, instead of the line from point to point
     """
 
     name: str
     look: int
     points: dict = field(default_factory=dict)
+    curve: list = field(default_factory=list)
 
     @property
     def colour(self):
@@ -44,7 +46,8 @@ class Series:
 
     def values(self):
         """All that has to be in the plot."""
-        return [value for known, raw in self.points.values() for value in (known.low, known.high, *raw)]
+        measured = [value for known, raw in self.points.values() for value in (known.low, known.high, *raw)]
+        return measured + [y for _, y in self.curve]
 
 
 @dataclass(frozen=True)
@@ -271,10 +274,12 @@ def x_ticks(xs, axis, bottom):
 def draw_line(series, x_axis, y_axis, shift):
     """The line of a system, its intervals and single values; a little aside, so that others are not hidden."""
     places = [(x_axis(x) + shift, *series.points[x]) for x in sorted(series.points)]
-    path = " ".join(f"{x:.1f},{y_axis(known.median):.1f}" for x, known, _ in places)
+    drawn = [(x_axis(x), y) for x, y in series.curve] or [(x, known.median) for x, known, _ in places]
+    path = " ".join(f"{x:.1f},{y_axis(y):.1f}" for x, y in drawn)
     dots = [faint(series, x + ASIDE / 2, y_axis(value)) for x, _, raw in places for value in raw]
     bars = [line(x, y_axis(k.low), x, y_axis(k.high), stroke=series.colour, stroke_width=2) for x, k, _ in places]
     stroke = {"stroke": series.colour, "stroke_width": 2, "stroke_opacity": 0.8}
+    stroke.update({"stroke_dasharray": "6 4"} if series.curve else {})
     curve = element("polyline", points=path, fill="none", **stroke)
     return [*dots, curve, *bars, *(mark(series, x, y_axis(known.median)) for x, known, _ in places)]
 

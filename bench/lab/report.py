@@ -8,7 +8,7 @@ ratios and verdicts are those of TEST to BASE. Without it there is a table, and 
 from .live import listed
 from .measure import DISTURBED, cpu_text
 from .medians import BETTER, CONFIDENCE, ENOUGH, SAME, TOO_FEW, WORSE, estimate, estimate_text, verdict
-from .plot import size_text
+from .plot import Series, bar_plot, size_text
 from .table import layout, paragraph, significant, unit_scale
 
 PERCENT = f"{100 * CONFIDENCE:.0f} %"
@@ -253,6 +253,25 @@ class Cells:
         """The ratios of TEST to all others."""
         test, _, others = compared(self._results)
         return [estimate_text(self.ratio(test, name, x)) for name in others]
+
+
+def bars(title, workload, groups, systems, results):
+    """Metrics of a workload as bars, in groups: name of a group -> metric, all of the same unit; as SVG. None if nothing
+    of it was measured."""
+    found = {
+        system: {group: list(results.values(system, workload, metric).values()) for group, metric in groups.items()}
+        for system in systems
+    }
+    measured = [max(values) for of_one in found.values() for values in of_one.values() if values]
+    if not measured:
+        return None
+    unit = results.workloads[workload]["metrics"][next(iter(groups.values()))]["unit"]
+    factor, unit = unit_scale(max(measured), unit)
+    lines = []
+    for look, (system, of_one) in enumerate(found.items()):
+        scaled = {group: [factor * value for value in values] for group, values in of_one.items() if values}
+        lines.append(Series(system, look, {group: (estimate(values), values) for group, values in scaled.items()}))
+    return bar_plot(title, f"{title}, {unit}", lines)
 
 
 def tables(results, workload):

@@ -14,8 +14,9 @@ The last is no work on the packet, costs more than all else where guests are int
 is asked for by the guest; so it stands by itself. All else is "work".
 """
 
+from .cite import koh
 from .netlat import MTU_PAYLOAD, RUNS, UdpLatency, netlat, netlat_server
-from .workload import Metric, Point, WorkloadError, koh, switch_sections
+from .workload import Metric, Point, WorkloadError, switch_sections
 
 LAYERS = ("receive", "switch", "transmit", "notify")
 DIRECTIONS = {"out": "from the guest", "in": "to the guest"}

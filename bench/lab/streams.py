@@ -3,36 +3,40 @@
 
 The switch's cycles are its own count, by what they went to:
 
-    receive    taking frames from the port that they come in at, guest or wire
+    receive    taking frames from their port of entry, guest or wire
     stages     packet stages: aggregation, acknowledgments, offloads that are done in software
     switch     finding out where they go (the thesis: bridge, demultiplexing)
     transmit   bringing them to the port that they go out at; to a guest, with their bytes
     notify     telling the guest, a system call that interrupts it
     rest       events, mailboxes, and the polls around those that found something
 
-The guest's are the CPU time of the processes of the host that it consists of, so they hold its kernel and its program.
-What iperf3 takes to start, to end and to report is not the stream's; as much as a stream takes that ends at once is
-subtracted from all. Both directions of a connection are in all numbers: acknowledgments are part of the cost of data.
+The guest's are the CPU time of the processes of the host that it consists of, so they hold its kernel and its
+program. All is read while the stream runs: what iperf3 takes to start and to report is not in it. Both directions of a
+connection are in all numbers: acknowledgments are part of the cost of data.
 
 A cost per packet is one per packet of the *wire*: aggregation makes fewer packets of them, and that must not look like
 dearer ones.
 
-A kernel of today merges what it receives by itself (GRO), which is what became of the thesis' aggregation; guests had no
-such thing then. So there are streams to a guest as it is, and to one in which that is turned off.
+A kernel of today merges what it receives by itself (GRO), which is what became of the thesis' aggregation; guests had
+no such thing then. So there are streams to a guest as it is, and to one in which that is turned off.
 """
 
 import contextlib
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 
+from .cite import menon
 from .fit import fit
 from .iperf import iperf, iperf_server
 from .netlat import netlat
-from .workload import Metric, Point, WorkloadError, menon, switch_counters, switch_sections
+from .workload import Metric, Point, WorkloadError, switch_counters, switch_sections
 
 COMPONENTS = ("receive", "stages", "switch", "transmit", "notify", "rest")
 AGGREGATION = "receive-aggregation"
 SMALL_SEGMENT = 536  # bytes of a second stream, to tell what grows with bytes from what does not
-AT_ONCE = "-n 1K"
+SETTLE_S, EARLY_S = 0.4, 0.1  # after iperf3 was started, and before it can end: in between is what is looked at
+HEADERS = 14 + 20 + 32  # of Ethernet, IPv4, and TCP with time stamps
 KB = 1000
 
 
@@ -68,7 +72,7 @@ class TcpSend:
         with iperf_server(link):
             say("sending")
             rate, spent = stream(link, options, self._arguments)
-        return [Point("rate", rate), *costs(spent, spent["payload"] / KB)]
+        return [Point("rate", rate), *costs(spent, payload(rate, spent) / KB)]
 
 
 class TcpReceive:
@@ -112,7 +116,7 @@ class TcpReceiveBytes(TcpReceive):
         "switch_bytes": Metric("the switch: what grows with the bytes", "cycles/packet", figure=menon("Figure 3.8")),
         "guest_bytes": Metric("the guest: what grows with the bytes", "cycles/packet", figure=menon("Figure 3.8")),
         "both_overhead": Metric(
-            "guest and switch, without stages and what grows with the bytes", "cycles/packet", figure=menon("Figure 3.8")
+            "guest and switch, without stages and what grows with bytes", "cycles/packet", figure=menon("Figure 3.8")
         ),
     }
 
@@ -145,27 +149,35 @@ def without_gro(link):
 
 
 def stream(link, options, arguments):
-    """Bits per second of a stream, and what was spent on it beyond what one takes that ends at once: see reading();
-    "payload" is its bytes."""
-    start = reading(link)
-    at_once = iperf(link, options, arguments, AT_ONCE)["sum_received"]
-    before = reading(link)
-    whole = iperf(link, options, arguments)["sum_received"]
-    spent = difference(difference(start, before), difference(before, reading(link)))
-    return whole["bits_per_second"], {**spent, "payload": whole["bytes"] - at_once["bytes"]}
+    """Bits per second of a stream, and what was spent on it for as long as it was looked at: see reading()."""
+    with ThreadPoolExecutor(max_workers=1) as other:
+        said = other.submit(iperf, link, options, arguments)
+        time.sleep(SETTLE_S)
+        before = reading(link)
+        time.sleep(max(0.0, options.seconds - SETTLE_S - EARLY_S))
+        spent = difference(before, reading(link))
+        rate = said.result()["sum_received"]["bits_per_second"]
+    return rate, spent
 
 
 def difference(before, after):
-    """What came between two readings, or what there is more in one difference than in another."""
+    """What came between two readings."""
     return {name: after[name] - before[name] for name in before}
 
 
+def payload(rate, spent):
+    """The bytes that a guest has sent: as the switch has counted them, or as the average of the whole stream has it."""
+    if "switch" in spent:
+        return spent["guest_bytes"] - HEADERS * spent["guest_packets"]
+    return rate / 8 * spent["seconds"]
+
+
 def reading(link):
-    """What was spent so far, in cycles: "guest", "switch", and "switch_…" of each component but "rest"; and how many
-    packets have come from where. Of what there is."""
+    """When it is, and what was spent so far, in cycles: "guest", "switch", and "switch_…" of each component but
+    "rest"; and how many packets have come from where. Of what there is."""
+    found = {"seconds": time.monotonic()}
     seconds = link.a.cpu_seconds()
     counters = switch_counters(link)
-    found = {}
     if seconds is not None:
         hz = counters["tsc_hz"] if counters else netlat(link.b, "clock")["tsc_hz"]
         found["guest"] = seconds * hz
@@ -185,6 +197,7 @@ def packets(ports, stages):
         "wire_packets": sum(rx["packets"] for rx in wire),
         "wire_bytes": sum(rx["bytes"] for rx in wire),
         "guest_packets": sum(rx["packets"] for rx in guests),
+        "guest_bytes": sum(rx["bytes"] for rx in guests),
         "aggregated": sum(one["packets"] for one in stages),
         "aggregated_into": sum(one["emitted"] for one in stages),
     }

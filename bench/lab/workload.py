@@ -10,6 +10,7 @@ import json
 import time
 from dataclasses import dataclass
 
+from .cite import koh
 from .process import LabError
 
 PORT = 5201
@@ -23,20 +24,10 @@ class WorkloadError(LabError):
     """A workload gave no number; the message says why."""
 
 
-def koh(what):
-    """A figure or table of "Efficient Packet Processing in User-Level OSes: A Study of UML"."""
-    return f"{what} of Koh et al. (LCN 2006)"
-
-
-def menon(what):
-    """A figure or table of the thesis on network virtualization of which chapter 3 is about aggregating packets."""
-    return f"{what} of Menon (thesis, EPFL 2009)"
-
-
 @dataclass(frozen=True)
 class Metric:
     """What a number is: label and unit, which direction is better, what x is (None: there is none), and the figure or
-    table of a paper that shows the same, with the paper's name (koh(), menon())."""
+    table of a paper that shows the same, with the paper's name (see cite.py)."""
 
     label: str
     unit: str

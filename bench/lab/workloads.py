@@ -5,11 +5,12 @@
         print(point.metric, point.x, point.value)
 """
 
+from .cite import menon
 from .http_load import Http
 from .iperf import TcpStream, UdpStream
 from .netlat import PacketRate, TcpRr, UdpLatency
 from .streams import TcpReceive, TcpReceiveBytes, TcpSend
-from .workload import Options, menon
+from .workload import Options
 
 __all__ = ["USUAL", "WORKLOADS", "Options"]
 

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 
 # pylint: disable=wrong-import-position
-from lab import beside, eul, experiment, live, measure, medians, plot, report, report_html, table  # noqa: E402
+from lab import aggregation, beside, eul, experiment, fit, live, measure, medians, plot  # noqa: E402
+from lab import report, report_html, systems, table  # noqa: E402
 from lab.process import LabError  # noqa: E402
 from lab.single_packet import SinglePacket  # noqa: E402
 from lab.workloads import WORKLOADS  # noqa: E402
@@ -482,6 +483,12 @@ class Beside(unittest.TestCase):
         row = beside.Value("time, C", None, "C", "plain", "time").row(canned(6))
         self.assertEqual(row, ["time, C, s", "-", "-"])
 
+    def test_systems_stand_side_by_side(self):
+        lines = beside.columns("Figure 1", "plain", ["time"], ["A", "B", "C"], canned(6))
+        self.assertEqual(lines[:2], ["Figure 1", ""])
+        self.assertEqual(lines[2].split(), ["A", "B", "C"])
+        self.assertRegex(lines[3], r"^time, s +\S+ \[.*\] +\S+ \[.*\] +-$")
+
 
 def measured(systems, workloads, xs=(64, 1024, 1472), runs=2):
     """Results in which each system has numbers for every metric of the workloads."""
@@ -543,6 +550,109 @@ class Figures(unittest.TestCase):
     def test_what_was_not_measured_is_not_drawn(self):
         self.assertEqual(eul.drawings("whole", measured((), [WORKLOADS["http"]])), {})
         self.assertEqual(eul.drawings("techniques", measured((eul.UML,), [])), {})
+
+
+class Fits(unittest.TestCase):
+    """Lines and curves by least squares."""
+
+    def test_curve_that_is_one_is_found(self):
+        points = [(k, 1000 + 3000 / k) for k in (1, 2, 3, 5, 10, 20, 35)]
+        curve = fit.fit_inverse(points)
+        self.assertAlmostEqual(curve.base, 1000)
+        self.assertAlmostEqual(curve.slope, 3000)
+        self.assertAlmostEqual(curve.residual, 0)
+        self.assertEqual(curve.count, 7)
+        self.assertAlmostEqual(curve.at(1 / 4), 1750)
+
+    def test_residual_is_what_is_left(self):
+        line = fit.fit([(0, 1), (0, 3), (1, 1), (1, 3)])
+        self.assertEqual((line.base, line.slope, line.residual), (2, 0, 1))
+
+    def test_one_place_makes_no_line(self):
+        self.assertIsNone(fit.fit([]))
+        self.assertIsNone(fit.fit_inverse([(3, 10), (3, 12)]))
+
+    def test_curve_in_words(self):
+        text = aggregation.curve_text([(1, 4000), (2, 2500), (4, 1750)])
+        self.assertEqual(
+            text,
+            "1000 + 3000/k cycles; without aggregation that is 4000, y is 75.0 % of it. The residual is 0 cycles.",
+        )
+        self.assertIn("too few", aggregation.curve_text([(1, 4000)]))
+
+    def test_loss_is_told_only_where_the_interval_tells_it(self):
+        for low, high, certain, said in (
+            (0.992, 1.01, True, "none"),
+            (0.99, 1.2, True, "none"),
+            (0.9, 0.98, True, "yes"),
+            (0.98, 1.02, True, "not known, the interval"),
+            (0.995, 1.0, False, "not known, too few runs"),
+        ):
+            known = medians.Estimate((low + high) / 2, low, high, certain, 6)
+            self.assertTrue(aggregation.loss_text(known).startswith(said), known)
+        self.assertEqual(aggregation.loss_text(None), "not known, too few runs")
+
+
+class Thesis(unittest.TestCase):
+    """What bench/aggregation makes of its results."""
+
+    EXPERIMENTS = {
+        "transmit": (
+            [*aggregation.TRANSMIT, "native", "native-offload", "uml-vector"],
+            [aggregation.SENDFILE, aggregation.WRITE],
+        ),
+        "wire": ([*aggregation.WIRES, aggregation.XEN], [aggregation.SENDFILE]),
+        "receive": ([*aggregation.RECEIVING, "native-offload"], [aggregation.BYTES, aggregation.RECEIVE]),
+        "limit": (list(aggregation.LIMITS), [aggregation.PLAIN]),
+        "latency": (list(aggregation.LATENCY), [aggregation.TRIPS]),
+    }
+
+    def results(self, name, runs=6):
+        """Results of an experiment."""
+        return measured(*self.EXPERIMENTS[name], runs=runs)
+
+    def test_tables_have_every_figure(self):
+        texts = {name: "\n".join(aggregation.text(name, self.results(name))) for name in self.EXPERIMENTS}
+        for name, figures in (("transmit", (2, 3, 4, 6)), ("wire", (5,)), ("receive", (7, 8)), ("limit", (9,))):
+            for figure in figures:
+                self.assertIn(f"Figure 3.{figure}: ", texts[name])
+        self.assertIn("Table 3.1: ", texts["latency"])
+        self.assertIn("A loss beyond 1.00 %: none", texts["latency"])
+        for name, text in texts.items():
+            self.assertNotRegex(text, r"(?m) -$", f"{name}: everything was measured")
+
+    def test_what_was_not_measured_is_a_dash_and_no_drawing(self):
+        for name in self.EXPERIMENTS:
+            nothing = self.results(name, runs=0)
+            self.assertEqual(aggregation.drawings(name, nothing), {}, name)
+            self.assertRegex("\n".join(aggregation.text(name, nothing)), r" -\b|-$|too few", name)
+
+    def test_drawings_are_well_formed(self):
+        found = {}
+        for name in self.EXPERIMENTS:
+            found.update(aggregation.drawings(name, self.results(name)))
+        figures = [f"figure-3.{number}.svg" for number in range(2, 10)]
+        self.assertTrue({*figures, "table-3.1.svg"} <= set(found), sorted(found))
+        for drawing in found.values():
+            xml.fromstring(drawing)
+            check_inside(self, drawing)
+        self.assertIn("stroke-dasharray", found["figure-3.9.svg"], "the fit is drawn")
+
+    def test_every_ratio_of_the_thesis_is_that_of_its_numbers(self):
+        ratios = [
+            line
+            for make in aggregation.TABLES.values()
+            for lines in make(None).values()
+            for line in lines
+            if isinstance(line, beside.Ratio) and line.paper
+        ]
+        rounded = sorted(round(line.paper, 2) for line in ratios)
+        self.assertEqual(rounded, [0.25, 0.27, 0.48, 1.0, 1.16, 1.45, 1.73, 1.95, 3.73, 4.41])
+
+    def test_stages_with_options_in_words(self):
+        self.assertEqual(systems.stage_text("io-channel"), "io-channel")
+        options = {"receive-aggregation": {"limit": 5, "checksum": "port"}}
+        self.assertEqual(systems.stage_text(options), "receive-aggregation (limit 5, checksum port)")
 
 
 class Axes(unittest.TestCase):
