@@ -25,7 +25,7 @@ static struct pv_drop_reason reasons[PV_DROP_MAX] = {
 				   "the host kernel does not take the frame: its interface is down, for "
 				   "example" },
 	[PV_DROP_NEEDS_OFFLOAD] = { "needs_offload",
-				    "the receiving guest did not negotiate the offload that the frame needs" },
+				    "the frame needs an offload that neither its receiver nor the offload driver can do" },
 	[PV_DROP_BAD_CHAIN] = { "bad_chain",
 				"a guest's descriptor chain that is no frame: too short for the header, or "
 				"with buffers of the wrong direction" },

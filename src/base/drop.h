@@ -26,7 +26,7 @@ enum {
 	PV_DROP_NO_BUFFER,	/* the packet pool is empty */
 	PV_DROP_BAD_HEADER,	/* the virtio-net header contradicts the frame, or asks for what was not negotiated */
 	PV_DROP_HOST_REFUSED,	/* the host kernel does not take the frame: its interface is down, for example */
-	PV_DROP_NEEDS_OFFLOAD,	/* the receiving guest did not negotiate the offload that the frame needs */
+	PV_DROP_NEEDS_OFFLOAD,	/* the frame needs an offload that neither the receiver nor the offload driver can do */
 	PV_DROP_BAD_CHAIN,	/* a guest's descriptor chain that is no frame: too short, or of the wrong direction */
 	PV_DROP_SMALL_BUFFER,	/* the receiving guest's buffers are smaller than the frame */
 	PV_DROP_UNSEGMENTED,	/* larger than the MTU: the host left it to be segmented, which its port does not do */

@@ -18,6 +18,7 @@
 #include "core/worker_stages.h"
 #include "vio/buffers.h"
 #include "vio/host_io.h"
+#include "vio/offload.h"
 
 #define POOL_CACHE 256
 #define IDLE_US_BEFORE_SLEEP 2000
@@ -109,13 +110,19 @@ watch(struct pv_port *port, uint16_t slot, int fd)
 }
 
 static const struct pv_binding *
-find_binding(const struct pv_datapath *datapath, const char *primitive)
+find_in(const struct pv_binding *bindings, size_t n, const char *primitive)
 {
 	size_t i = 0;
 
-	while (strcmp(datapath->bindings[i].primitive, primitive) != 0) /* every primitive is bound */
+	while (i < n - 1 && strcmp(bindings[i].primitive, primitive) != 0) /* every primitive is bound */
 		i++;
-	return &datapath->bindings[i];
+	return &bindings[i];
+}
+
+static const struct pv_binding *
+find_binding(const struct pv_datapath *datapath, const char *primitive)
+{
+	return find_in(datapath->bindings, datapath->n_bindings, primitive);
 }
 
 static uint32_t
@@ -136,6 +143,27 @@ bound_translation(const struct pv_datapath *datapath)
 	return ops->choose(binding->options);
 }
 
+uint64_t
+pv_guest_features(const struct pv_config *config, const struct pv_binding *bindings, size_t n)
+{
+	const struct pv_binding *binding = find_in(bindings, n, PV_PRIMITIVE_GUEST_INTERFACE);
+	const struct pv_guest_interface *interface = binding->implementation->ops;
+	uint64_t features = interface->features(binding->options);
+
+	for (size_t i = 0; i < config->n_stages; i++)
+		features |= config->stages[i].stage->guest_features;
+	return features;
+}
+
+static uint32_t
+bound_wire_offloads(const struct pv_datapath *datapath)
+{
+	const struct pv_binding *binding = find_binding(datapath, PV_PRIMITIVE_GUEST_INTERFACE);
+	const struct pv_guest_interface *interface = binding->implementation->ops;
+
+	return interface->wire_offloads(binding->options);
+}
+
 struct pv_port_env
 pv_datapath_port_env(const struct pv_datapath *datapath)
 {
@@ -144,6 +172,8 @@ pv_datapath_port_env(const struct pv_datapath *datapath)
 		.host_io = find_binding(datapath, PV_PRIMITIVE_HOST_IO)->implementation->ops,
 		.copy_break = bound_copy_break(datapath),
 		.translation = bound_translation(datapath),
+		.guest_features = datapath->guest_features,
+		.wire_offloads = bound_wire_offloads(datapath),
 	};
 }
 
@@ -356,6 +386,7 @@ make_tables(struct pv_datapath *datapath)
 	if (bound < 0)
 		return bound;
 	datapath->n_bindings = (size_t)bound;
+	datapath->guest_features = pv_guest_features(datapath->config, datapath->bindings, datapath->n_bindings);
 	datapath->pool = rte_pktmbuf_pool_create("pv_packets", settings->packets - 1, POOL_CACHE, 0,
 						 pv_packet_room(datapath->config), SOCKET_ID_ANY);
 	datapath->fdb =

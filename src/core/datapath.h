@@ -23,6 +23,7 @@ struct pv_datapath {
 	uint16_t n_workers;
 	struct pv_binding bindings[PV_BINDINGS_MAX];
 	size_t n_bindings;
+	uint64_t guest_features; /* that guests are offered of PV_FEATURES_OFFLOAD; as the data path was built */
 	uint64_t idle_cycles_before_sleep;
 	enum pv_critical_way critical; /* as bound */
 	struct pv_relay *relay;
@@ -52,6 +53,9 @@ void pv_datapath_look(struct pv_datapath *datapath);
 
 /* What ports are given of the primitives as they are bound. */
 struct pv_port_env pv_datapath_port_env(const struct pv_datapath *datapath);
+
+/* What guests are to be offered with a configuration and what is bound with it: its interface, and its stages. */
+uint64_t pv_guest_features(const struct pv_config *config, const struct pv_binding *bindings, size_t n);
 
 /*
  * Chooses how workers keep out what interrupts them, as it is bound, with the relay if that is signals. When the

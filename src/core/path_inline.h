@@ -12,6 +12,7 @@
 #include "core/datapath.h"
 #include "core/path.h"
 #include "core/pipeline.h"
+#include "vio/offload.h"
 #include "vio/vhost_vio.h"
 
 enum pv_shape_ports {
@@ -60,7 +61,7 @@ pv_path_admit(struct pv_worker *worker, const struct pv_port *port, struct rte_m
 		pv_drop(worker, port->id, PV_DROP_RUNT, packet);
 		return false;
 	}
-	if (unlikely(packet->pkt_len > port->frame_max)) {
+	if (unlikely(!pv_offload_fits(packet, port->frame_max))) {
 		pv_drop(worker, port->id, PV_DROP_OVERSIZED, packet);
 		return false;
 	}
@@ -156,12 +157,12 @@ pv_path_owns_its_bytes(struct pv_worker *worker, uint16_t to, struct rte_mbuf *p
 	if (worker->datapath->ports[to]->copies || !RTE_MBUF_HAS_EXTBUF(packet->next))
 		return true;
 	worker->ports[to].linearized++;
-	return rte_pktmbuf_linearize(packet) == 0;
+	return pv_offload_own(packet, worker->datapath->pool) == 0;
 }
 
-/* As pv_collect_for_sending(). */
+/* Puts a packet that asks for nothing which its port does not do into the port's vector. */
 static __rte_always_inline void
-pv_path_collect(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to, const struct pv_shape *shape)
+pv_path_put(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to, const struct pv_shape *shape)
 {
 	if (packet->nb_segs > 1 && unlikely(!pv_path_owns_its_bytes(worker, to, packet))) {
 		pv_drop(worker, to, PV_DROP_NO_BUFFER, packet);
@@ -173,6 +174,17 @@ pv_path_collect(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to, 
 		pv_fan_put(&worker->send, worker->send.vector[to], to, packet);
 	else
 		pv_fan_add(&worker->send, to, packet);
+}
+
+/* As pv_collect_for_sending(). */
+static __rte_always_inline void
+pv_path_collect(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to, const struct pv_shape *shape)
+{
+	if (unlikely((packet->ol_flags & PV_OFFLOAD_FLAGS) != 0) &&
+	    (pv_offload_needed(packet) & ~worker->datapath->ports[to]->offloads) != 0)
+		pv_do_offload(worker, packet, to);
+	else
+		pv_path_put(worker, packet, to, shape);
 }
 
 /* What is done with one destination's packets. */

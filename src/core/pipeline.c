@@ -174,7 +174,7 @@ pv_deliver(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to)
 		pv_drop(worker, to, PV_DROP_PORT_DOWN, packet);
 		return;
 	}
-	if (unlikely(packet->pkt_len > port->frame_max)) {
+	if (unlikely(!pv_offload_fits(packet, port->frame_max))) {
 		pv_drop(worker, to, PV_DROP_EXCEEDS_MTU, packet);
 		return;
 	}

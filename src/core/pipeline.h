@@ -23,6 +23,12 @@ void pv_run_egress_vector(struct pv_worker *worker, uint16_t to, struct pv_vecto
 			  const struct pv_shape *shape);
 void pv_hand_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector, const struct pv_shape *shape);
 
+/*
+ * Does what a packet asks for and its port does not do, and puts what it becomes into the port's vector. It counts as
+ * dropped when that cannot be done.
+ */
+void pv_do_offload(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to);
+
 /* Sends packets to one port, on a worker of any shape. */
 void pv_send_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector);
 

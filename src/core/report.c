@@ -52,6 +52,9 @@ sum_port(const struct pv_datapath *datapath, uint16_t port, struct pv_port_count
 		sum->rx_cycles += counters->rx_cycles;
 		sum->tx_cycles += counters->tx_cycles;
 		sum->linearized += counters->linearized;
+		sum->completed += counters->completed;
+		sum->segmented += counters->segmented;
+		sum->segments += counters->segments;
 		for (uint16_t reason = 0; reason < pv_drop_count(); reason++)
 			sum->drops[reason] += counters->drops[reason];
 	}
@@ -65,6 +68,14 @@ direction_json(uint64_t packets, uint64_t bytes, uint64_t calls, uint64_t cycles
 			 ratio(cycles, packets));
 }
 
+/* What the offload driver has done for a port. */
+static json_t *
+offload_json(const struct pv_port_counters *sum)
+{
+	return json_pack("{s:I, s:I, s:I}", "checksums", (json_int_t)sum->completed, "segmented",
+			 (json_int_t)sum->segmented, "segments", (json_int_t)sum->segments);
+}
+
 static json_t *
 port_json(const struct pv_datapath *datapath, const struct pv_port *port)
 {
@@ -75,14 +86,14 @@ port_json(const struct pv_datapath *datapath, const struct pv_port *port)
 	sum_port(datapath, port->id, &sum);
 	if (port->mac.set)
 		pv_mac_format(port->mac.bytes, mac);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:i, s:{s:i, s:i}, s:o, s:o, s:I, s:o, s:o}", "name", port->name,
-			 "type", port->type->name, "role", pv_role_names[port->role], "state", port->up ? "up" : "down",
-			 "mac", port->mac.set ? mac : NULL, "mtu", (int)port->mtu, "queues", "configured", port->queues,
-			 "active", port->up ? port->active_queues : 0, "rx",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:i, s:{s:i, s:i}, s:o, s:o, s:I, s:o, s:o, s:o}", "name",
+			 port->name, "type", port->type->name, "role", pv_role_names[port->role], "state",
+			 port->up ? "up" : "down", "mac", port->mac.set ? mac : NULL, "mtu", (int)port->mtu, "queues",
+			 "configured", port->queues, "active", port->up ? port->active_queues : 0, "rx",
 			 direction_json(sum.rx_packets, sum.rx_bytes, sum.rx_calls, sum.rx_cycles), "tx",
 			 direction_json(sum.tx_packets, sum.tx_bytes, sum.tx_calls, sum.tx_cycles), "linearized",
-			 (json_int_t)sum.linearized, "drops", drops_json(sum.drops, 0, pv_drop_count()), "detail",
-			 detail);
+			 (json_int_t)sum.linearized, "software_offload", offload_json(&sum), "drops",
+			 drops_json(sum.drops, 0, pv_drop_count()), "detail", detail);
 }
 
 json_t *

@@ -283,6 +283,23 @@ make_variant(const struct pv_datapath *datapath, const char *name, const json_t 
 	return variant;
 }
 
+/*
+ * Guests negotiate features once, when they attach: they could not be offered others now. Less is as good as the same
+ * for a packet stage, whose packets a guest then just does not get; not for the interface itself.
+ */
+static bool
+changes_what_guests_have(const struct pv_datapath *datapath, const struct change *change)
+{
+	struct pv_config none = *change->config;
+	uint64_t before, after;
+
+	none.n_stages = 0;
+	before = pv_guest_features(&none, datapath->bindings, datapath->n_bindings);
+	after = pv_guest_features(&none, change->bindings, change->n_bindings);
+	return before != after || (pv_guest_features(change->config, change->bindings, change->n_bindings) &
+				   ~datapath->guest_features) != 0;
+}
+
 json_t *
 pv_restage(struct pv_datapath *datapath, const char *name, const json_t *wanted, char *error, size_t size)
 {
@@ -299,6 +316,14 @@ pv_restage(struct pv_datapath *datapath, const char *name, const json_t *wanted,
 		return NULL;
 	}
 	change.n_bindings = (size_t)result;
+	if (changes_what_guests_have(datapath, &change)) {
+		pv_config_free_variant(change.config);
+		snprintf(error, size,
+			 "%s: what guests are offered would change, and they negotiate that once: list it in the "
+			 "configuration, and start pktvirt with that",
+			 name);
+		return NULL;
+	}
 	result = apply(datapath, &change, &held_us);
 	if (result != 0) {
 		snprintf(error, size, "nothing was changed: %s: see the log", strerror(-result));

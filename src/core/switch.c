@@ -9,6 +9,7 @@
 #include <rte_ether.h>
 
 #include "core/datapath.h"
+#include "vio/offload.h"
 
 /* The last addresses of this burst and what was found for them. */
 struct memory {
@@ -18,7 +19,8 @@ struct memory {
 	uint8_t last[2 * RTE_ETHER_ADDR_LEN]; /* both addresses of the last packet that went to `direct`, */
 	uint16_t last_port;		      /* and where it came from */
 	uint16_t direct;    /* port to which packets go with no stage and no other worker in between */
-	bool direct_copies; /* its `copies` and frame_max */
+	bool direct_copies; /* its `copies`, what it need not be asked for, and frame_max */
+	uint64_t direct_flags;
 	uint32_t direct_max;
 };
 
@@ -108,6 +110,7 @@ static inline bool
 deliver_directly(struct pv_worker *worker, const struct memory *memory, struct rte_mbuf *packet)
 {
 	if (memory->direct == PV_FDB_NO_PORT || packet->pkt_len > memory->direct_max ||
+	    (packet->ol_flags & PV_OFFLOAD_FLAGS & ~memory->direct_flags) != 0 ||
 	    (packet->nb_segs > 1 && !memory->direct_copies) || pv_fan_is_full(&worker->send, memory->direct))
 		return false;
 	pv_fan_add(&worker->send, memory->direct, packet);
@@ -137,6 +140,7 @@ deliver(struct pv_worker *worker, struct memory *memory, struct rte_mbuf *packet
 	memory->direct = egress;
 	memory->direct_copies = port->copies;
 	memory->direct_max = port->frame_max;
+	memory->direct_flags = (port->offloads & PV_OFFLOAD_CSUM) != 0 ? RTE_MBUF_F_TX_L4_MASK : 0;
 }
 
 static inline void

@@ -518,7 +518,7 @@ static __rte_always_inline bool
 goes_straight(const struct pv_worker *worker, const struct pv_port *port, const struct template *template,
 	      const struct rte_mbuf *packet, const struct pv_shape *shape)
 {
-	if (!port->up || packet->pkt_len > port->frame_max ||
+	if (!port->up || !pv_offload_fits(packet, port->frame_max) ||
 	    (!shape->one_worker && !pv_owns_an_active_queue(&worker->route[port->id], port->active_queues)))
 		return false;
 	return shape->no_stages || (!template->asks_egress && worker->egress.vector[port->id]->count == 0);

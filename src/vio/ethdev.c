@@ -2,20 +2,27 @@
 /*
  * ethdev: any device that a DPDK driver makes from "devargs": a PCI NIC, or net_af_packet, net_af_xdp, net_tap,
  * net_pcap, net_ring, net_null, net_virtio_user. The device is attached when the port opens and detached when it
- * closes. No offloads are asked for: frames arrive whole and with their checksums, and are sent so.
+ * closes. Frames arrive whole; where guests take unfinished checksums the device is asked to check those that arrive.
+ * What a device does for frames that are sent is used as far as the bound "guest-interface" says (vio/offload.h).
  */
 #include <errno.h>
 #include <string.h>
 
 #include <rte_dev.h>
 #include <rte_ethdev.h>
+#include <rte_ip.h>
 #include <rte_malloc.h>
+#include <rte_tcp.h>
 
+#include "vio/offload.h"
 #include "vio/port_types.h"
 
 #define DESCRIPTORS 512
 #define FOREIGN_MAX 65536 /* frames of other interfaces that are looked for when a device starts */
 #define FOREIGN_BURST 32
+#define RX_CHECKSUMS (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM)
+#define TX_CHECKSUMS (RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM)
+#define TX_SEGMENTATION (RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_MULTI_SEGS)
 
 struct ethdev_options {
 	char *devargs;
@@ -32,6 +39,7 @@ static const struct pv_option ethdev_options[] = {
 
 struct ethdev {
 	uint16_t device; /* DPDK's number */
+	uint32_t able;	 /* PV_OFFLOAD_… that the device has been set up for */
 	struct rte_mempool *pool;
 };
 
@@ -43,11 +51,42 @@ ethdev_rx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets,
 	return rte_eth_rx_burst(ethdev->device, queue, packets, count);
 }
 
+/*
+ * The words of net_header.h to DPDK's: for TSO the checksum field has the sum of the pseudo header without a length (it
+ * is taken out, RFC 1624), and the header of IPv4 is summed up for each segment.
+ */
+static void
+prepare_segmentation(struct rte_mbuf *packet)
+{
+	uint32_t at = packet->l2_len + packet->l3_len;
+	struct rte_tcp_hdr *tcp = rte_pktmbuf_mtod_offset(packet, struct rte_tcp_hdr *, at);
+	uint16_t length = rte_cpu_to_be_16((uint16_t)(packet->pkt_len - at));
+	uint32_t sum = (uint32_t)tcp->cksum + (uint16_t)~length;
+
+	tcp->cksum = (uint16_t)((sum & UINT16_MAX) + (sum >> 16));
+	if ((packet->ol_flags & RTE_MBUF_F_TX_IPV4) == 0)
+		return;
+	packet->ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;
+	rte_pktmbuf_mtod_offset(packet, struct rte_ipv4_hdr *, packet->l2_len)->hdr_checksum = 0;
+}
+
+/* Only those that a device which segments was given ask for it; what it does not take is prepared for good, too. */
+static void
+prepare(struct rte_mbuf **packets, uint16_t count)
+{
+	for (uint16_t i = 0; i < count; i++)
+		if (unlikely((packets[i]->ol_flags & (RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_IP_CKSUM)) ==
+			     RTE_MBUF_F_TX_TCP_SEG))
+			prepare_segmentation(packets[i]);
+}
+
 static uint16_t
 ethdev_tx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
 	const struct ethdev *ethdev = port->priv;
 
+	if (ethdev->able != 0)
+		prepare(packets, count);
 	return rte_eth_tx_burst(ethdev->device, queue, packets, count);
 }
 
@@ -113,9 +152,32 @@ set_up_queues(struct ethdev *ethdev, uint16_t queues)
 	return result;
 }
 
+/* What the device does of what packets ask for, and what it is to be set up with for that. */
+static uint32_t
+choose_offloads(const struct rte_eth_dev_info *info, uint64_t *wanted)
+{
+	uint32_t able = 0;
+
+	if ((info->tx_offload_capa & TX_CHECKSUMS) != TX_CHECKSUMS)
+		return 0;
+	able |= PV_OFFLOAD_CSUM;
+	*wanted |= TX_CHECKSUMS;
+	if ((info->tx_offload_capa & TX_SEGMENTATION) == TX_SEGMENTATION) {
+		able |= PV_OFFLOAD_TSO4 | PV_OFFLOAD_TSO6;
+		*wanted |= TX_SEGMENTATION;
+	}
+	return able;
+}
+
+static void
+use_offloads(struct pv_port *port, const struct ethdev *ethdev, const struct pv_port_env *env)
+{
+	port->offloads = ethdev->able & env->wire_offloads;
+}
+
 /* Fewer queues than asked for when the device has fewer; sets port->queues and port->ops. */
 static int
-configure(struct pv_port *port, struct ethdev *ethdev, uint32_t queues)
+configure(struct pv_port *port, struct ethdev *ethdev, uint32_t queues, const struct pv_port_env *env)
 {
 	struct rte_eth_conf conf = { 0 };
 	struct rte_eth_dev_info info;
@@ -134,6 +196,11 @@ configure(struct pv_port *port, struct ethdev *ethdev, uint32_t queues)
 			(RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP) & info.flow_type_rss_offloads;
 	}
 	conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+	if ((env->guest_features & PV_FEATURES_FROM_GUEST) != 0)
+		ethdev->able = choose_offloads(&info, &conf.txmode.offloads);
+	if ((env->guest_features & PV_FEATURES_TO_GUEST) != 0)
+		conf.rxmode.offloads = info.rx_offload_capa & RX_CHECKSUMS;
+	use_offloads(port, ethdev, env);
 	port->ops = conf.txmode.offloads != 0 ? &ethdev_ops : &linear_ops;
 	return rte_eth_dev_configure(ethdev->device, port->queues, port->queues, &conf);
 }
@@ -188,7 +255,7 @@ ethdev_open(struct pv_port *port, const void *options, const struct pv_port_env 
 	}
 	ethdev->device = (uint16_t)result;
 	ethdev->pool = env->pool;
-	result = configure(port, ethdev, given->queues);
+	result = configure(port, ethdev, given->queues, env);
 	if (result == 0)
 		result = set_up_queues(ethdev, port->queues);
 	if (result == 0)
@@ -243,6 +310,13 @@ ethdev_start(struct pv_port *port)
 	return 0;
 }
 
+static int
+ethdev_rebind(struct pv_port *port, const struct pv_port_env *env)
+{
+	use_offloads(port, port->priv, env);
+	return 0;
+}
+
 static void
 ethdev_close(struct pv_port *port)
 {
@@ -281,5 +355,6 @@ const struct pv_port_type pv_port_ethdev = {
 	.open = ethdev_open,
 	.start = ethdev_start,
 	.close = ethdev_close,
+	.rebind = ethdev_rebind,
 	.report = ethdev_report,
 };

@@ -5,13 +5,39 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/uio.h>
 
 #include "vio/host_io.h"
+#include "vio/net_header.h"
+#include "vio/offload.h"
 
-#define PV_HOST_SEGMENTS_MAX 16 /* of a frame that is written */
+#define PV_HOST_SEGMENTS_MAX 72 /* of a frame that is written: 64 KiB, or 64 frames of a wire */
 
-/* Describes a frame with its header for writev(2). Returns the number of pieces, 0 when it has too many. */
+/* The kernel is hardware that does all of it. */
+#define PV_HOST_OFFLOADS PV_OFFLOAD_ALL
+
+/*
+ * Writes the header of a frame into the room before it. False when there is none, or it is not ours alone, or the frame
+ * asks for what the header has no words for.
+ */
+static inline bool
+pv_host_put_header(const struct rte_mbuf *packet)
+{
+	struct virtio_net_hdr header;
+
+	if (!RTE_MBUF_DIRECT(packet) || rte_mbuf_refcnt_read(packet) > 1 ||
+	    rte_pktmbuf_headroom(packet) < PV_HOST_HEADER ||
+	    pv_net_header_write(packet, PV_FEATURES_TO_GUEST, &header) != 0)
+		return false;
+	memcpy(rte_pktmbuf_mtod(packet, char *) - PV_HOST_HEADER, &header, sizeof(header));
+	return true;
+}
+
+/*
+ * Describes a frame with its header for writev(2). Returns the number of pieces, 0 when it has too many, or cannot be
+ * described.
+ */
 static inline unsigned int
 pv_host_gather(const struct rte_mbuf *packet, struct iovec *pieces)
 {
@@ -20,7 +46,15 @@ pv_host_gather(const struct rte_mbuf *packet, struct iovec *pieces)
 
 	if (packet->nb_segs > PV_HOST_SEGMENTS_MAX)
 		return 0;
-	pieces[n++] = (struct iovec){ .iov_base = (void *)(uintptr_t)zeros, .iov_len = PV_HOST_HEADER };
+	if ((packet->ol_flags & PV_OFFLOAD_FLAGS) != 0) {
+		if (!pv_host_put_header(packet))
+			return 0;
+		pieces[n++] = (struct iovec){ .iov_base = rte_pktmbuf_mtod(packet, char *) - PV_HOST_HEADER,
+					      .iov_len = packet->data_len + (size_t)PV_HOST_HEADER };
+		packet = packet->next;
+	} else {
+		pieces[n++] = (struct iovec){ .iov_base = (void *)(uintptr_t)zeros, .iov_len = PV_HOST_HEADER };
+	}
 	for (; packet != NULL; packet = packet->next)
 		pieces[n++] =
 			(struct iovec){ .iov_base = rte_pktmbuf_mtod(packet, void *), .iov_len = packet->data_len };

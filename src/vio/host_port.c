@@ -8,7 +8,7 @@
 
 #include "base/critical.h"
 #include "base/drop.h"
-#include "vio/net_header.h"
+#include "vio/host_frame.h"
 
 #define WHOLE UINT16_MAX /* no PV_DROP_… */
 
@@ -189,6 +189,7 @@ int
 pv_host_port_open(struct pv_port *port, struct pv_host_port *host, const struct pv_port_env *env)
 {
 	host->pool = env->pool;
+	port->offloads = PV_HOST_OFFLOADS & env->wire_offloads;
 	return open_channel(port, host, env->host_io->channels[host->kind]);
 }
 
@@ -223,6 +224,7 @@ pv_host_port_rebind(struct pv_port *port, const struct pv_port_env *env)
 	struct rte_mbuf *left[PV_HOST_SLOTS];
 	int result;
 
+	port->offloads = PV_HOST_OFFLOADS & env->wire_offloads;
 	if (ops == before || host->channel == NULL)
 		return 0;
 	keep_left(host, left, close_channel(port, host, left));

@@ -213,29 +213,27 @@ take_back_writes(struct batched *batched)
 	}
 }
 
-/* Whether a frame can be written from registered memory: it is one piece of ours, with room for its header before it.
+/*
+ * A frame that is one piece of ours, with room for its header before it, is written from registered memory. False when
+ * it cannot be described.
  */
 static bool
-add_header(const struct rte_mbuf *packet)
-{
-	if (packet->nb_segs > 1 || !RTE_MBUF_DIRECT(packet) || rte_mbuf_refcnt_read(packet) > 1 ||
-	    rte_pktmbuf_headroom(packet) < PV_HOST_HEADER)
-		return false;
-	memset(rte_pktmbuf_mtod(packet, char *) - PV_HOST_HEADER, 0, PV_HOST_HEADER);
-	return true;
-}
-
-static void
-prepare_write(struct batched *batched, struct io_uring_sqe *sqe, const struct rte_mbuf *packet, struct iovec *pieces)
+prepare_write(struct batched *batched, struct io_uring_sqe **sqe, const struct rte_mbuf *packet, struct iovec *pieces)
 {
 	const char *at = rte_pktmbuf_mtod(packet, const char *) - PV_HOST_HEADER;
 	uint32_t length = packet->data_len + PV_HOST_HEADER;
-	int chunk = find_chunk(batched, at, length);
+	bool fixed = packet->nb_segs == 1 && pv_host_put_header(packet);
+	int chunk = fixed ? find_chunk(batched, at, length) : -1;
+	unsigned int n = chunk < 0 ? pv_host_gather(packet, pieces) : 1;
 
-	if (likely(chunk >= 0 && add_header(packet)))
-		io_uring_prep_write_fixed(sqe, batched->fd, at, length, 0, chunk);
+	if (unlikely(n == 0))
+		return false;
+	*sqe = io_uring_get_sqe(&batched->writes); /* never NULL: as many entries as slots */
+	if (likely(chunk >= 0))
+		io_uring_prep_write_fixed(*sqe, batched->fd, at, length, 0, chunk);
 	else
-		io_uring_prep_writev(sqe, batched->fd, pieces, pv_host_gather(packet, pieces), 0);
+		io_uring_prep_writev(*sqe, batched->fd, pieces, n, 0);
+	return true;
 }
 
 static void
@@ -244,13 +242,11 @@ post_write(struct batched *batched, struct rte_mbuf *packet)
 	uint16_t slot = batched->free_writes[batched->slots - batched->writing - 1];
 	struct io_uring_sqe *sqe;
 
-	if (unlikely(packet->nb_segs > PV_HOST_SEGMENTS_MAX)) {
+	if (unlikely(!prepare_write(batched, &sqe, packet, &batched->pieces[slot * (PV_HOST_SEGMENTS_MAX + 1)]))) {
 		pv_host_count_refused(&batched->counters, packet);
 		rte_pktmbuf_free(packet);
 		return;
 	}
-	sqe = io_uring_get_sqe(&batched->writes); /* never NULL: as many entries as slots */
-	prepare_write(batched, sqe, packet, &batched->pieces[slot * (PV_HOST_SEGMENTS_MAX + 1)]);
 	io_uring_sqe_set_data64(sqe, slot);
 	batched->write[slot] = packet;
 	batched->writing++;

@@ -38,6 +38,9 @@ struct pv_port_env {
 	const struct pv_host_io *host_io;  /* the bound way of crossing into the host */
 	uint32_t copy_break;		   /* bytes, of the bound way of passing buffers (vio/buffers.h) */
 	struct pv_translation translation; /* the bound way of translating addresses */
+	uint64_t guest_features; /* that guests are offered of PV_FEATURES_OFFLOAD (vio/offload.h); while a port is
+				    open they do not change */
+	uint32_t wire_offloads;	 /* that are left to a wire port which can do them, of PV_OFFLOAD_ALL */
 };
 
 struct pv_port_type {
@@ -104,6 +107,7 @@ struct pv_port {
 	uint16_t queues;		/* queue pairs there are */
 	uint16_t frame_max;		/* bytes of the largest frame, both ways: mtu + PV_PORT_OVERHEAD */
 	uint8_t role;			/* enum pv_role */
+	_Atomic uint32_t offloads;	/* PV_OFFLOAD_… that tx_burst does, or the guest: the rest is done before */
 	bool copies;			/* tx_burst is done with a packet when it returns: it may refer to a guest */
 	_Atomic bool up;		/* a guest or link is there; down ports are neither polled nor sent to */
 	_Atomic uint16_t active_queues; /* queue pairs in use by the guest, 1 to queues; meaningful while up */

@@ -8,16 +8,11 @@
 #include <rte_common.h>
 #include <rte_vhost.h>
 
+#include "vio/offload.h"
+
 #define BIT(n) (1ULL << (n))
 
 const char *const pv_frontend_names[] = { "auto", "uml", "qemu", "virtio-user", NULL };
-
-/* Work that a port would have to do for a receiver that cannot: the offload stage will. */
-#define OFFLOADS                                                                                     \
-	(BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GSO) |             \
-	 BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_GUEST_ECN) | \
-	 BIT(VIRTIO_NET_F_GUEST_UFO) | BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) |   \
-	 BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_HOST_UFO))
 
 /* What needs somebody who serves the control queue or tells the configuration space. */
 #define DEVICE_MODEL                                                                                            \
@@ -76,9 +71,9 @@ pv_vhost_own_features(bool has_mac)
 }
 
 uint64_t
-pv_vhost_offered(enum pv_frontend frontend, uint64_t able, uint16_t queues)
+pv_vhost_offered(enum pv_frontend frontend, uint64_t able, uint16_t queues, uint64_t wanted)
 {
-	uint64_t offered = able & ~OFFLOADS;
+	uint64_t offered = able & ~(PV_FEATURES_OFFLOAD & ~wanted);
 
 	if (frontend != PV_FRONTEND_UML)
 		return offered & ~PV_VHOST_OWN_FEATURES;
@@ -109,8 +104,8 @@ refusal_of_model(uint64_t able, uint64_t bit, const char **change)
 static const char *
 own_refusal(enum pv_frontend frontend, uint64_t able, uint64_t bit, const char **change)
 {
-	if ((bit & OFFLOADS) != 0) {
-		*change = "nothing yet: it will be the stage offload";
+	if ((bit & able & PV_FEATURES_OFFLOAD) != 0) {
+		*change = "list the stage \"offload\"; on \"data-path\": \"rte_vhost\" there are no offloads";
 		return "pktvirt";
 	}
 	if (frontend == PV_FRONTEND_UML && (bit & DEVICE_MODEL) != 0)

@@ -32,8 +32,11 @@ extern const char *const pv_frontend_names[];
 /* Those that a data path with a control queue of ours has; `has_mac`: the port's configuration names an address. */
 uint64_t pv_vhost_own_features(bool has_mac);
 
-/* Of `able`, the virtio features of a data path with `queues` pairs: those that are offered to a frontend. */
-uint64_t pv_vhost_offered(enum pv_frontend frontend, uint64_t able, uint16_t queues);
+/*
+ * Of `able`, the virtio features of a data path with `queues` pairs: those that are offered to a frontend. Of offloads
+ * (vio/offload.h) it is those in `wanted`.
+ */
+uint64_t pv_vhost_offered(enum pv_frontend frontend, uint64_t able, uint16_t queues, uint64_t wanted);
 
 /*
  * The answer of `doctor` for each known feature: offered and accepted, by whom it was refused and what to change.

@@ -101,7 +101,7 @@ offer_config(const struct pv_vhost *vhost)
 static void
 offer(struct pv_vhost *vhost, enum pv_frontend frontend)
 {
-	uint64_t offered = pv_vhost_offered(frontend, vhost->able, vhost->port->queues);
+	uint64_t offered = pv_vhost_offered(frontend, vhost->able, vhost->port->queues, vhost->guest_features);
 
 	if (remembers(vhost, frontend))
 		offered |= vhost->known_features & vhost->able & ~PV_VHOST_OWN_FEATURES;

@@ -133,13 +133,15 @@ offer_protocol(const struct pv_vhost *vhost)
 static int
 register_socket(struct pv_vhost *vhost)
 {
-	/* Of rte_vhost's data path: a frame that does not fit one buffer is not copied, else it could be megabytes. */
-	uint64_t flags = RTE_VHOST_USER_LINEARBUF_SUPPORT;
+	/*
+	 * On the library's data path a frame that does not fit one buffer is not copied, else it could be megabytes; so
+	 * there is no segmentation.
+	 */
+	uint64_t flags =
+		vhost->data_path == DATA_PATH_VIO ? RTE_VHOST_USER_IOMMU_SUPPORT : RTE_VHOST_USER_LINEARBUF_SUPPORT;
 
 	if (vhost->mode == PV_VHOST_CLIENT)
 		flags |= RTE_VHOST_USER_CLIENT;
-	if (vhost->data_path == DATA_PATH_VIO)
-		flags |= RTE_VHOST_USER_IOMMU_SUPPORT;
 
 	if (rte_vhost_driver_register(vhost->socket, flags) != 0) {
 		pv_error(vhost->port->name, "socket \"%s\": refused by the vhost library, whose message is above",
@@ -154,7 +156,7 @@ register_socket(struct pv_vhost *vhost)
 	}
 	if (vhost->vio != NULL)
 		vhost->able |= pv_vhost_own_features(vhost->port->mac.set);
-	vhost->offered = pv_vhost_offered(vhost->wanted, vhost->able, vhost->port->queues);
+	vhost->offered = pv_vhost_offered(vhost->wanted, vhost->able, vhost->port->queues, vhost->guest_features);
 	return 0;
 }
 
@@ -205,6 +207,7 @@ open_data_path(struct pv_vhost *vhost, const struct pv_port_env *env)
 	vhost->port->copies = true;
 	if (vhost->data_path != DATA_PATH_VIO)
 		return 0;
+	vhost->guest_features = env->guest_features;
 	vhost->vio = pv_vio_new(vhost->port, env);
 	return vhost->vio != NULL ? 0 : -ENOMEM;
 }

@@ -37,6 +37,7 @@ struct pv_vhost {
 	int connection_fd;	    /* of the connection, or -1 */
 	struct pv_log_limit events; /* for guests that come and go */
 	uint64_t able;		    /* virtio features of the data path */
+	uint64_t guest_features;    /* of them, offloads that are offered */
 	uint64_t known_features;    /* of a guest that an earlier pktvirt left attached */
 	struct pv_remembered *remembered;
 	void *watched[PV_VHOST_REGIONS_MAX]; /* mappings of the guest's memory, see fault.h */

@@ -24,8 +24,10 @@
 
 #include "vio/buffers.h"
 #include "vio/fault.h"
+#include "vio/offload.h"
 
 #define BIT(n) (1ULL << (n))
+#define SENDS_LARGE (BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) | BIT(VIRTIO_NET_F_HOST_UFO))
 #define WAIT_MAX_US 500 /* for a message to be handled, and */
 #define WAIT_SHARE 32	/* one part in so many of the time */
 #define SETTLE_POLL_NS 50000
@@ -50,8 +52,7 @@ pv_vio_new(struct pv_port *port, const struct pv_port_env *env)
 	vio->port = port;
 	vio->pool = env->pool;
 	pv_vio_rebind(vio, env);
-	vio->frame_limit = RTE_MIN((uint32_t)port->frame_max,
-				   rte_pktmbuf_data_room_size(env->pool) - (uint32_t)RTE_PKTMBUF_HEADROOM);
+	vio->room = rte_pktmbuf_data_room_size(env->pool) - (uint32_t)RTE_PKTMBUF_HEADROOM;
 	vio->backend_fd = -1;
 	vio->inflight_fd = -1;
 	vio->limit.burst = 10;
@@ -582,6 +583,9 @@ take_features(struct pv_vio *vio, int vid)
 	vio->header_size = (features & (BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_F_VERSION_1))) != 0 ?
 				   sizeof(struct virtio_net_hdr_mrg_rxbuf) :
 				   sizeof(struct virtio_net_hdr);
+	vio->frame_limit =
+		(features & SENDS_LARGE) != 0 ? PV_LARGE_FRAME_MAX : RTE_MIN((uint32_t)vio->port->frame_max, vio->room);
+	vio->port->offloads = pv_offload_of_guest(features);
 }
 
 /* False without memory. */

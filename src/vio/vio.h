@@ -88,7 +88,8 @@ struct pv_vio {
 	bool mergeable;			   /* VIRTIO_NET_F_MRG_RXBUF was negotiated */
 	uint32_t copy_break;		   /* bytes, see buffers.h; with */
 	struct pv_translation translation; /* the next, taken over by the rings when they are loaded */
-	uint32_t frame_limit;		   /* bytes of the longest frame that an mbuf of the pool takes */
+	uint32_t room;			   /* bytes of a frame in an mbuf of the pool */
+	uint32_t frame_limit;		   /* bytes of the longest frame that the guest may send */
 	uint64_t features;		   /* negotiated */
 	struct rte_mempool *pool;
 	struct pv_port *port;

@@ -19,8 +19,8 @@
 #include "vio/net_header.h"
 #include "vio/vio.h"
 
-#define CONTROL_ROUNDS 64   /* bursts in a row without a look at the control queue, at most */
-#define SHARED_PIECES_MAX 8 /* a frame in more pieces is copied */
+#define CONTROL_ROUNDS 64    /* bursts in a row without a look at the control queue, at most */
+#define SHARED_PIECES_MAX 20 /* a frame in more pieces is copied; Linux sends TCP in up to 19 */
 
 /* What became of a chain. */
 enum { CHAIN_TAKEN = -1, CHAIN_WAITS = -2, CHAIN_STOPS = -3 }; /* or a drop reason, and the chain is given back */
@@ -210,33 +210,6 @@ share_plain(struct receipt *receipt, uint16_t i, struct rte_mbuf *packet, uint32
 	return CHAIN_TAKEN;
 }
 
-/* A frame in one buffer, its header before it. */
-static __rte_always_inline int
-take_plain(struct receipt *receipt, uint16_t i, struct rte_mbuf *packet)
-{
-	struct pv_vio *vio = receipt->vio;
-	const struct pv_available *chain = &receipt->chains[i];
-	uint32_t length = chain->length - vio->header_size;
-	struct virtio_net_hdr header;
-	int result = check_length(vio, chain->length);
-
-	if (unlikely(result != CHAIN_TAKEN)) {
-		give_back(receipt, chain);
-		return result;
-	}
-	header = copy_header(receipt->at[i]);
-	if (unlikely(length > vio->copy_break) && may_share(receipt->ring)) {
-		result = share_plain(receipt, i, packet, length);
-		if (unlikely(result != CHAIN_TAKEN))
-			return result;
-	} else {
-		copy_whole(packet, receipt->at[i] + vio->header_size, length);
-		give_back(receipt, chain);
-		receipt->ring->counters.copied++;
-	}
-	return understand(vio, &header, packet);
-}
-
 /* Copies `length` bytes from `offset` on out of pieces that have them. */
 static void
 copy_out(const struct pv_pieces *pieces, uint64_t offset, void *to, uint64_t length)
@@ -256,6 +229,74 @@ copy_out(const struct pv_pieces *pieces, uint64_t offset, void *to, uint64_t len
 		length -= part;
 		offset = 0;
 	}
+}
+
+/* Copies a frame that is longer than a buffer of the pool into several. False when there are not enough. */
+static bool
+copy_long(const struct pv_vio *vio, const struct pv_pieces *pieces, uint64_t offset, uint32_t length,
+	  struct rte_mbuf *packet)
+{
+	struct rte_mbuf *last = packet;
+
+	make_packet(packet, vio->room);
+	copy_out(pieces, offset, rte_pktmbuf_mtod(packet, void *), vio->room);
+	for (uint32_t done = vio->room, part; done < length; done += part) {
+		struct rte_mbuf *segment = rte_mbuf_raw_alloc(vio->pool);
+
+		if (unlikely(segment == NULL))
+			return false;
+		part = RTE_MIN(length - done, vio->room);
+		make_packet(segment, part);
+		copy_out(pieces, offset + done, rte_pktmbuf_mtod(segment, void *), part);
+		last->next = segment;
+		last = segment;
+		packet->nb_segs++;
+		packet->pkt_len += part;
+	}
+	return true;
+}
+
+static __rte_noinline int
+take_long_plain(struct receipt *receipt, uint16_t i, struct rte_mbuf *packet, uint32_t length)
+{
+	struct iovec piece = { receipt->at[i], receipt->chains[i].length };
+	const struct pv_pieces pieces = { .piece = &piece, .n = 1, .max = 1 };
+	bool copied = copy_long(receipt->vio, &pieces, receipt->vio->header_size, length, packet);
+
+	give_back(receipt, &receipt->chains[i]);
+	receipt->ring->counters.copied += copied;
+	return copied ? CHAIN_TAKEN : PV_DROP_NO_BUFFER;
+}
+
+/* A frame in one buffer, its header before it. */
+static __rte_always_inline int
+take_plain(struct receipt *receipt, uint16_t i, struct rte_mbuf *packet)
+{
+	struct pv_vio *vio = receipt->vio;
+	const struct pv_available *chain = &receipt->chains[i];
+	uint32_t length = chain->length - vio->header_size;
+	struct virtio_net_hdr header;
+	int result = check_length(vio, chain->length);
+
+	if (unlikely(result != CHAIN_TAKEN)) {
+		give_back(receipt, chain);
+		return result;
+	}
+	header = copy_header(receipt->at[i]);
+	if (unlikely(length > vio->copy_break) && may_share(receipt->ring)) {
+		result = share_plain(receipt, i, packet, length);
+		if (unlikely(result != CHAIN_TAKEN))
+			return result;
+	} else if (unlikely(length > vio->room)) {
+		result = take_long_plain(receipt, i, packet, length);
+		if (unlikely(result != CHAIN_TAKEN))
+			return result;
+	} else {
+		copy_whole(packet, receipt->at[i] + vio->header_size, length);
+		give_back(receipt, chain);
+		receipt->ring->counters.copied++;
+	}
+	return understand(vio, &header, packet);
 }
 
 static uint32_t
@@ -292,6 +333,17 @@ share_pieces(struct receipt *receipt, const struct pv_available *chain, struct r
 	return false;
 }
 
+/* Copies the frame behind its header. False when there are no buffers for it. */
+static bool
+copy_pieces(const struct pv_vio *vio, const struct pv_pieces *pieces, uint32_t length, struct rte_mbuf *packet)
+{
+	if (unlikely(length > vio->room))
+		return copy_long(vio, pieces, vio->header_size, length, packet);
+	make_packet(packet, length);
+	copy_out(pieces, vio->header_size, rte_pktmbuf_mtod(packet, void *), length);
+	return true;
+}
+
 /* A frame in pieces, maybe its header too. */
 static int
 take_pieces(struct receipt *receipt, const struct pv_available *chain, const struct pv_pieces *pieces,
@@ -305,10 +357,12 @@ take_pieces(struct receipt *receipt, const struct pv_available *chain, const str
 	copy_out(pieces, 0, bytes, sizeof(bytes));
 	header = copy_header(bytes);
 	if (length <= vio->copy_break || pieces->n > SHARED_PIECES_MAX || !may_share(receipt->ring)) {
-		make_packet(packet, length);
-		copy_out(pieces, vio->header_size, rte_pktmbuf_mtod(packet, void *), length);
+		bool copied = copy_pieces(vio, pieces, length, packet);
+
 		give_back(receipt, chain);
-		receipt->ring->counters.copied++;
+		receipt->ring->counters.copied += copied;
+		if (unlikely(!copied))
+			return PV_DROP_NO_BUFFER;
 	} else {
 		make_packet(packet, PV_HEADER_COPY);
 		copy_out(pieces, vio->header_size, rte_pktmbuf_mtod(packet, void *), PV_HEADER_COPY);
