@@ -85,6 +85,7 @@ bench_new(const struct bench_setup *setup, const struct pv_memory *memory)
 	vio->mergeable = (setup->features & 1ULL << VIRTIO_NET_F_MRG_RXBUF) != 0;
 	vio->header_size = (setup->features & twelve) != 0 ? 12 : 10;
 	vio->copy_break = setup->copy_break != 0 ? setup->copy_break : PV_COPY_ALL;
+	vio->room = rte_pktmbuf_data_room_size(setup->pool) - RTE_PKTMBUF_HEADROOM;
 	vio->frame_limit = setup->frame_limit != 0 ? setup->frame_limit : 1522;
 	vio->backend_fd = -1;
 	vio->control_ring = PV_VIO_NO_RING;

@@ -213,7 +213,7 @@ static void
 a_frame_in_too_many_pieces_is_refused_and_the_rest_goes_on(void **state)
 {
 	struct channel channel = open_channel(state);
-	struct rte_mbuf *packets[3] = { make_packet(1, 60, 1), make_packet(2, 20, 40), make_packet(3, 60, 1) };
+	struct rte_mbuf *packets[3] = { make_packet(1, 60, 1), make_packet(2, 20, 80), make_packet(3, 60, 1) };
 	struct pv_host_io_counters counters;
 	uint8_t frame[HEADER + 2000];
 
@@ -223,7 +223,7 @@ a_frame_in_too_many_pieces_is_refused_and_the_rest_goes_on(void **state)
 	assert_int_equal(frame[HEADER], 3);
 	channel.io->counters(channel.channel, &counters);
 	assert_int_equal(counters.refused, 1);
-	assert_int_equal(counters.refused_bytes, 20 * 40);
+	assert_int_equal(counters.refused_bytes, 20 * 80);
 	close_channel(&channel);
 }
 
