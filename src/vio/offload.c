@@ -12,6 +12,7 @@
 
 #include <rte_byteorder.h>
 #include <rte_cycles.h>
+#include <rte_ether.h>
 #include <rte_ip.h>
 #include <rte_memcpy.h>
 #include <rte_tcp.h>
@@ -168,6 +169,24 @@ prepare_fragments(struct rte_mbuf *packet)
 	return result;
 }
 
+/*
+ * Whether the headers are as long as what is written into them, and of one kind each. Of what a guest sent that is
+ * known; stages make packets, too.
+ */
+static bool
+headers_can_be(const struct rte_mbuf *packet)
+{
+	uint64_t ip = packet->ol_flags & (RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6);
+	bool tcp = (packet->ol_flags & PV_SEGMENTATION_FLAGS) == RTE_MBUF_F_TX_TCP_SEG;
+
+	if (!tcp && (packet->ol_flags & PV_SEGMENTATION_FLAGS) != RTE_MBUF_F_TX_UDP_SEG)
+		return false;
+	if (packet->l2_len < sizeof(struct rte_ether_hdr) || (tcp && packet->l4_len < sizeof(struct rte_tcp_hdr)))
+		return false;
+	return (ip == RTE_MBUF_F_TX_IPV4 && packet->l3_len >= sizeof(struct rte_ipv4_hdr)) ||
+	       (ip == RTE_MBUF_F_TX_IPV6 && packet->l3_len >= sizeof(struct rte_ipv6_hdr));
+}
+
 int
 pv_segmenter_begin(struct pv_segmenter *segmenter, struct rte_mbuf *packet, struct rte_mempool *pool,
 		   bool leaves_checksum)
@@ -176,7 +195,7 @@ pv_segmenter_begin(struct pv_segmenter *segmenter, struct rte_mbuf *packet, stru
 	uint32_t headers = headers_of(packet);
 	uint32_t size = udp ? packet->tso_segsz & ~(FRAGMENT_UNIT - 1) : packet->tso_segsz;
 
-	if (size == 0 || headers > packet->data_len || headers >= packet->pkt_len ||
+	if (!headers_can_be(packet) || size == 0 || headers > packet->data_len || headers >= packet->pkt_len ||
 	    (packet->pkt_len - headers) / size >= SEGMENTS_MAX ||
 	    headers_sent(packet) + size > (uint32_t)rte_pktmbuf_data_room_size(pool) - RTE_PKTMBUF_HEADROOM)
 		return -EINVAL;
@@ -267,7 +286,9 @@ finish_tcp(const struct pv_segmenter *segmenter, struct rte_mbuf *segment, uint3
 		tcp->tcp_flags &= (uint8_t)~RTE_TCP_CWR_FLAG;
 	tcp->cksum = sum;
 	if (segmenter->leaves_checksum) {
-		segment->ol_flags = packet->ol_flags & ~PV_SEGMENTATION_FLAGS;
+		/* Other flags are about the packet's own buffer, or where it came from. */
+		segment->ol_flags =
+			(packet->ol_flags & (RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6)) | RTE_MBUF_F_TX_TCP_CKSUM;
 		segment->tx_offload = packet->tx_offload;
 		segment->tso_segsz = 0;
 	} else {
