@@ -5,13 +5,16 @@
 static void
 complete(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to)
 {
-	worker->ports[to].completed++;
-	if (likely(pv_offload_complete(packet) == 0))
-		pv_path_put(worker, packet, to, &pv_any_shape);
-	else
+	if (unlikely(pv_offload_complete(packet) != 0)) {
 		pv_drop(worker, to, PV_DROP_NEEDS_OFFLOAD, packet);
+		return;
+	}
+	worker->ports[to].completed++;
+	pv_path_put(worker, packet, to, &pv_any_shape);
 }
 
+/* A packet counts as cut when all of it was, else as dropped: packets in, less those cut, and segments are packets out.
+ */
 static void
 segment(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to)
 {
@@ -24,15 +27,16 @@ segment(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to)
 		pv_drop(worker, to, PV_DROP_NEEDS_OFFLOAD, packet);
 		return;
 	}
-	counters->segmented++;
 	while ((next = pv_segmenter_next(&segmenter)) != NULL) {
 		counters->segments++;
 		pv_path_put(worker, next, to, &pv_any_shape);
 	}
-	if (unlikely(segmenter.left > 0))
+	if (unlikely(segmenter.left > 0)) {
 		pv_drop(worker, to, PV_DROP_NO_BUFFER, packet);
-	else
-		rte_pktmbuf_free(packet);
+		return;
+	}
+	counters->segmented++;
+	rte_pktmbuf_free(packet);
 }
 
 __rte_noinline void

@@ -41,8 +41,8 @@ struct pv_port_counters {
 	uint64_t rx_cycles, tx_cycles; /* in them */
 	uint64_t linearized; /* packets copied into one buffer, for a device that holds on to what it is given */
 	uint64_t completed;  /* checksums made in software, */
-	uint64_t segmented;  /* and packets cut, */
-	uint64_t segments;   /* into so many, for a port that does not do it */
+	uint64_t segmented;  /* and packets cut to the end, */
+	uint64_t segments;   /* and what they became, for a port that does not do it */
 	uint64_t drops[PV_DROP_MAX];
 };
 

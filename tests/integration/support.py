@@ -283,12 +283,13 @@ def drops(switch, port, reason):
 
 
 def is_conserved(switch):
-    """Whether every frame that came in, and every copy of one, has gone out or was dropped with a reason."""
+    """Whether every frame that came in, every copy of one and every segment, has gone out or was dropped with a reason."""
     there = ports(switch).values()
+    made = sum(port["software_offload"]["segments"] - port["software_offload"]["segmented"] for port in there)
     flooded = sum(worker["flooded"] for worker in switch.ctl("show", "workers")["workers"])
     received = sum(port["rx"]["packets"] for port in there)
     gone = sum(port["tx"]["packets"] + sum(port["drops"].values()) for port in there)
-    return received + flooded == gone
+    return received + flooded + made == gone
 
 
 def telemetry(name, command):

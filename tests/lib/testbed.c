@@ -245,10 +245,20 @@ testbed_port(struct testbed *testbed, uint16_t port)
 }
 
 void
+testbed_inject_packet(struct testbed *testbed, uint16_t port, uint16_t queue, struct rte_mbuf *packet)
+{
+	struct fake *fake = testbed->datapath->ports[port]->priv;
+
+	if (fake->next_in[queue] == fake->n_in[queue])
+		fake->next_in[queue] = fake->n_in[queue] = 0;
+	assert_true(fake->n_in[queue] < QUEUE_MAX);
+	fake->in[queue][fake->n_in[queue]++] = packet;
+}
+
+void
 testbed_inject_bytes(struct testbed *testbed, uint16_t port, uint16_t queue, const void *bytes, uint32_t length,
 		     uint16_t segments)
 {
-	struct fake *fake = testbed->datapath->ports[port]->priv;
 	struct rte_mbuf *head = NULL;
 	const char *from = bytes;
 
@@ -265,10 +275,7 @@ testbed_inject_bytes(struct testbed *testbed, uint16_t port, uint16_t queue, con
 		else
 			assert_int_equal(rte_pktmbuf_chain(head, segment), 0);
 	}
-	if (fake->next_in[queue] == fake->n_in[queue])
-		fake->next_in[queue] = fake->n_in[queue] = 0;
-	assert_true(fake->n_in[queue] < QUEUE_MAX);
-	fake->in[queue][fake->n_in[queue]++] = head;
+	testbed_inject_packet(testbed, port, queue, head);
 }
 
 void

@@ -41,6 +41,8 @@ void testbed_inject(struct testbed *testbed, uint16_t port, uint16_t queue, cons
 /* The same with any bytes, in `segments` mbufs. */
 void testbed_inject_bytes(struct testbed *testbed, uint16_t port, uint16_t queue, const void *bytes, uint32_t length,
 			  uint16_t segments);
+/* The same with a packet of the data path's pool, which is the port's then. */
+void testbed_inject_packet(struct testbed *testbed, uint16_t port, uint16_t queue, struct rte_mbuf *packet);
 
 /* Runs a round of every worker, `rounds` times. */
 void testbed_run(struct testbed *testbed, unsigned int rounds);
