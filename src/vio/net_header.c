@@ -342,6 +342,8 @@ read_gso(const struct virtio_net_hdr *header, uint64_t features, const struct fr
 		return -EINVAL;
 	if (gso->protocol == IPPROTO_TCP)
 		payload -= frame->l4_len;
+	if (payload / header->gso_size >= PV_SEGMENTS_MAX)
+		return -EINVAL;
 	if (payload > header->gso_size) {
 		packet->ol_flags |= gso->segmentation;
 		packet->tso_segsz = header->gso_size;

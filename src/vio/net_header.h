@@ -35,6 +35,12 @@
 	 RTE_MBUF_F_RX_L4_CKSUM_GOOD)
 
 /*
+ * Segments that a frame becomes at most: 64 KiB in the smallest ones that Linux makes (36 bytes) are fewer. With more a
+ * guest would keep whoever cuts its frames busy, be it the kernel.
+ */
+#define PV_SEGMENTS_MAX 2048
+
+/*
  * Computes the checksum that the sender left to a device, and puts it into the frame: for a header with NEEDS_CSUM that
  * comes from the host's kernel, which asks for SCTP's CRC32c this way, too. -EINVAL when the checksum is not in the
  * first segment.

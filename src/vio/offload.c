@@ -20,8 +20,7 @@
 
 #include "vio/net_header.h"
 
-#define FRAGMENT_UNIT 8u  /* of IP: what a fragment's offset counts in */
-#define SEGMENTS_MAX 2048 /* of a packet: 64 KiB in the smallest segments that Linux makes (36 bytes) are fewer */
+#define FRAGMENT_UNIT 8u /* of IP: what a fragment's offset counts in */
 
 /* RFC 8200, 4.5. */
 struct fragment_header {
@@ -196,7 +195,7 @@ pv_segmenter_begin(struct pv_segmenter *segmenter, struct rte_mbuf *packet, stru
 	uint32_t size = udp ? packet->tso_segsz & ~(FRAGMENT_UNIT - 1) : packet->tso_segsz;
 
 	if (!headers_can_be(packet) || size == 0 || headers > packet->data_len || headers >= packet->pkt_len ||
-	    (packet->pkt_len - headers) / size >= SEGMENTS_MAX ||
+	    (packet->pkt_len - headers) / size >= PV_SEGMENTS_MAX ||
 	    headers_sent(packet) + size > (uint32_t)rte_pktmbuf_data_room_size(pool) - RTE_PKTMBUF_HEADROOM)
 		return -EINVAL;
 	if (udp && prepare_fragments(packet) != 0)

@@ -13,6 +13,7 @@
 #include "base/critical.h"
 #include "base/limits.h"
 #include "vio/net_header.h"
+#include "vio/offload.h"
 #include "vio/vio.h"
 
 /* What became of a frame. */
@@ -431,13 +432,13 @@ transmit_either(struct pv_vio *vio, struct pv_vio_ring *ring, uint16_t queue, st
  * They may stay until this guest leaves, so what is in the memory of another one is copied: it must be able to go.
  */
 static uint16_t
-hold(struct pv_vio_ring *ring, struct rte_mbuf **packets, uint16_t count)
+hold(const struct pv_vio *vio, struct pv_vio_ring *ring, struct rte_mbuf **packets, uint16_t count)
 {
 	uint16_t room = ring->held != NULL ? (uint16_t)(PV_VIO_HELD_MAX - ring->n_held) : 0, n = 0;
 
 	if (ring->n_held == 0)
 		ring->held_until = rte_rdtsc() + rte_get_tsc_hz() / 1000 * HELD_MAX_MS;
-	while (n < count && n < room && rte_pktmbuf_linearize(packets[n]) == 0)
+	while (n < count && n < room && (packets[n]->nb_segs == 1 || pv_offload_own(packets[n], vio->pool) == 0))
 		ring->held[ring->n_held++] = packets[n++];
 	return n;
 }
@@ -543,14 +544,14 @@ pv_vio_transmit(struct pv_vio *vio, uint16_t queue, struct rte_mbuf **packets, u
 	uint16_t sent = 0;
 
 	if (unlikely(!pv_vio_enter(vio, ring)) && !(vio->paused && pv_vio_wait(vio, ring)))
-		return lacks_ring(vio, ring) ? hold(ring, packets, count) : 0;
+		return lacks_ring(vio, ring) ? hold(vio, ring, packets, count) : 0;
 	if (unlikely(ring->n_held > 0))
 		deliver_held(vio, ring, queue);
 	if (likely(ring->n_held == 0))
 		sent = transmit_either(vio, ring, queue, packets, count);
 	free_sent(vio->pool, packets, sent);
 	if (unlikely(sent < count && ring->waits))
-		sent += hold(ring, packets + sent, (uint16_t)(count - sent));
+		sent += hold(vio, ring, packets + sent, (uint16_t)(count - sent));
 	pv_vio_leave(ring);
 	return sent;
 }

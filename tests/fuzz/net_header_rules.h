@@ -110,6 +110,11 @@ rules_of_request(const struct rte_mbuf *packet, const struct virtio_net_hdr *hea
 							    l4 == RTE_MBUF_F_TX_UDP_CKSUM,
 		     "the checksum is of the protocol that is segmented");
 		RULE(rules_negotiated(features, header->gso_type, bits), "the segmentation is negotiated");
+		RULE((packet->pkt_len - packet->l2_len - packet->l3_len -
+		      (l4 == RTE_MBUF_F_TX_TCP_CKSUM ? packet->l4_len : 0u)) /
+				     packet->tso_segsz <
+			     PV_SEGMENTS_MAX,
+		     "there is an end to the segments");
 	}
 	if ((flags & RTE_MBUF_F_TX_TCP_SEG) != 0 && (flags & RTE_MBUF_F_TX_IPV4) != 0)
 		for_device.ol_flags |= RTE_MBUF_F_TX_IP_CKSUM;

@@ -716,6 +716,22 @@ a_gso_size_of_zero_is_refused(void **state)
 }
 
 static void
+a_frame_of_more_segments_than_anybody_makes_is_refused(void **state)
+{
+	for (size_t i = 0; i < RTE_DIM(segmentations); i++) {
+		struct shape shape = segmentations[i].shape;
+
+		shape.gso_size = 10;
+		shape.payload = 10 * PV_SEGMENTS_MAX - 1 - (shape.protocol == IPPROTO_UDP ? 8 : 0);
+		build(&shape);
+		assert_request(segmentations[i].flags, 10);
+		shape.payload++;
+		build(&shape);
+		assert_refused();
+	}
+}
+
+static void
 a_frame_to_segment_ends_with_its_ip_datagram(void **state)
 {
 	for (size_t i = 0; i < RTE_DIM(segmentations); i++) {
@@ -1054,6 +1070,7 @@ main(void)
 		cmocka_unit_test(a_gso_type_is_refused_unless_the_frame_is_of_it),
 		cmocka_unit_test(ecn_is_refused_when_it_is_not_negotiated),
 		cmocka_unit_test(a_gso_size_of_zero_is_refused),
+		cmocka_unit_test(a_frame_of_more_segments_than_anybody_makes_is_refused),
 		cmocka_unit_test(a_frame_to_segment_ends_with_its_ip_datagram),
 		cmocka_unit_test(a_frame_of_one_segment_is_not_segmented),
 		cmocka_unit_test(hdr_len_is_not_believed),
