@@ -24,8 +24,10 @@
 #include <unistd.h>
 
 #include "core/primitive.h"
+#include "large.h"
 #include "testbed.h"
 #include "vio/host_io.h"
+#include "vio/offload.h"
 
 #define HEADER PV_HOST_HEADER
 #define SLOTS 64
@@ -38,7 +40,7 @@ struct channel {
 	int other; /* the kernel's end, as it were */
 };
 
-static struct rte_mempool *pool;
+static struct rte_mempool *pool, *foreign_pool; /* that of the channels, and one that they do not know */
 
 /* What a test is run for. */
 struct way {
@@ -401,6 +403,147 @@ borrowed_memory_is_not_kept(void **state)
 	close_channel(&channel);
 }
 
+/* --- frames that ask for something -------------------------------------------------------------------------------- */
+
+static const struct large asking[] = {
+	{ .payload = 500 },
+	{ .payload = 500, .udp = true, .ipv6 = true, .tags = 1 },
+	{ .payload = 1900, .size = 600, .tcp_options = 3 },
+	{ .payload = 1900, .size = 600, .ipv6 = true, .tags = 2 },
+	{ .payload = 1900, .size = 600, .tcp_flags = 0x80 },
+	{ .payload = 1900, .size = 600, .udp = true },
+	{ .payload = 60000, .size = 1448 },
+	{ .payload = 60000, .size = 1448, .pieces = 17, .first = 74, .external = true },
+	{ .payload = 60000, .size = 1448, .udp = true, .ipv6 = true, .pieces = 71 },
+};
+
+static struct virtio_net_hdr
+header_of(const struct large *large)
+{
+	struct virtio_net_hdr header = { .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+					 .csum_start = large_l2(large) + large_l3(large),
+					 .csum_offset = large->udp ? 6 : 16 };
+
+	if (large->size == 0)
+		return header;
+	header.gso_type = large->udp  ? VIRTIO_NET_HDR_GSO_UDP :
+			  large->ipv6 ? VIRTIO_NET_HDR_GSO_TCPV6 :
+					VIRTIO_NET_HDR_GSO_TCPV4;
+	if (large->tcp_flags == 0x80)
+		header.gso_type |= VIRTIO_NET_HDR_GSO_ECN;
+	header.gso_size = large->size;
+	header.hdr_len = (uint16_t)large_headers(large);
+	return header;
+}
+
+static void
+check_written(const struct channel *channel, const struct large *large)
+{
+	static uint8_t found[HEADER + LARGE_FRAME_MAX], expected[LARGE_FRAME_MAX];
+	struct virtio_net_hdr header = header_of(large);
+	uint32_t length = large_bytes(large, expected);
+
+	assert_int_equal(read(channel->other, found, sizeof(found)), HEADER + length);
+	assert_memory_equal(found, &header, HEADER);
+	assert_memory_equal(found + HEADER, expected, length);
+}
+
+static void
+what_a_frame_asks_for_is_in_the_header_before_it(void **state)
+{
+	for (int foreign = 0; foreign < 2; foreign++) {
+		struct channel channel = open_channel(state);
+		uint8_t frame[HEADER + 100], zeros[HEADER] = { 0 };
+
+		for (size_t i = 0; i < RTE_DIM(asking); i++) {
+			struct rte_mbuf *packets[2] = { large_packet(&asking[i], foreign ? foreign_pool : pool),
+							make_packet(3, 60, 1) };
+
+			assert_int_equal(channel.io->write(channel.channel, packets, 2), 2);
+			check_written(&channel, &asking[i]);
+			assert_int_equal(read(channel.other, frame, sizeof(frame)), HEADER + 60);
+			assert_memory_equal(frame, zeros, HEADER);
+		}
+		assert_int_equal(channel.io->write(channel.channel, NULL, 0), 0);
+		close_channel(&channel);
+		assert_int_equal(rte_mempool_in_use_count(foreign_pool), 0);
+		assert_int_equal(large_lent, 0);
+	}
+}
+
+static void
+share_the_buffer(struct rte_mbuf *packet)
+{
+	rte_mbuf_refcnt_update(packet, 1);
+}
+
+static void
+leave_no_room(struct rte_mbuf *packet)
+{
+	packet->data_off = HEADER - 1;
+}
+
+static void
+lose_the_size(struct rte_mbuf *packet)
+{
+	packet->tso_segsz = 0;
+}
+
+static void
+ask_for_what_virtio_has_not(struct rte_mbuf *packet)
+{
+	packet->ol_flags |= RTE_MBUF_F_TX_VLAN;
+}
+
+/* The header is written into the frame's own buffer: that is to be ours alone. */
+static void
+a_frame_whose_header_cannot_be_put_before_it_is_refused_and_counted(void **state)
+{
+	static void (*const spoils[])(struct rte_mbuf *) = { share_the_buffer, leave_no_room, lose_the_size,
+							     ask_for_what_virtio_has_not };
+
+	for (size_t i = 0; i < RTE_DIM(spoils); i++)
+		for (uint16_t pieces = 0; pieces < 2; pieces++) {
+			struct channel channel = open_channel(state);
+			struct large large = asking[2];
+			struct pv_host_io_counters counters;
+			uint8_t frame[HEADER + 2000];
+			struct rte_mbuf *packets[3];
+
+			large.pieces = pieces;
+			packets[0] = make_packet(1, 60, 1);
+			packets[1] = large_packet(&large, pool);
+			packets[2] = make_packet(3, 60, 1);
+			spoils[i](packets[1]);
+			assert_int_equal(channel.io->write(channel.channel, packets, 3), 3);
+			assert_int_equal(read(channel.other, frame, sizeof(frame)), HEADER + 60);
+			assert_int_equal(read(channel.other, frame, sizeof(frame)), HEADER + 60);
+			assert_int_equal(frame[HEADER], 3);
+			assert_int_equal(channel.io->write(channel.channel, NULL, 0), 0);
+			channel.io->counters(channel.channel, &counters);
+			assert_int_equal(counters.refused, 1);
+			assert_int_equal(counters.refused_bytes, large_headers(&large) + large.payload);
+			if (i == 0)
+				rte_pktmbuf_free(packets[1]); /* the other reference, to the first segment alone */
+			close_channel(&channel);
+		}
+}
+
+static void
+a_clone_that_asks_for_something_is_refused(void **state)
+{
+	struct channel channel = open_channel(state);
+	struct rte_mbuf *packet = large_packet(&asking[0], pool), *clone = rte_pktmbuf_clone(packet, pool);
+	struct pv_host_io_counters counters;
+
+	assert_non_null(clone);
+	assert_int_equal(channel.io->write(channel.channel, &clone, 1), 1);
+	channel.io->counters(channel.channel, &counters);
+	assert_int_equal(counters.refused, 1);
+	rte_pktmbuf_free(packet);
+	close_channel(&channel);
+}
+
 /* --- packet sockets ----------------------------------------------------------------------------------------------- */
 
 static bool has_veth; /* pvt0 and pvt1, in a namespace of our own */
@@ -610,6 +753,9 @@ main(void)
 		ALL(looks_that_find_nothing_cost_no_system_calls),
 		ALL(no_frame_is_lost_when_the_way_changes),
 		ALL(borrowed_memory_is_not_kept),
+		ALL(what_a_frame_asks_for_is_in_the_header_before_it),
+		ALL(a_frame_whose_header_cannot_be_put_before_it_is_refused_and_counted),
+		ALL(a_clone_that_asks_for_something_is_refused),
 		SOCKETS(tags_are_where_they_were),
 		SOCKETS(a_checksum_left_to_a_device_is_where_the_header_says),
 		SOCKETS(a_frame_longer_than_its_buffer_fills_that),
@@ -621,5 +767,7 @@ main(void)
 	make_veth();
 	pool = rte_pktmbuf_pool_create("test", 4095, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
 	assert_non_null(pool);
+	foreign_pool = rte_pktmbuf_pool_create("foreign", 255, 0, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+	assert_non_null(foreign_pool);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
