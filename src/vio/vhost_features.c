@@ -32,9 +32,11 @@ static const struct feature virtio_features[] = {
 	{ VIRTIO_NET_F_MAC, "VIRTIO_NET_F_MAC", NULL },
 	{ VIRTIO_NET_F_GUEST_TSO4, "VIRTIO_NET_F_GUEST_TSO4", "QEMU: guest_tso4=on" },
 	{ VIRTIO_NET_F_GUEST_TSO6, "VIRTIO_NET_F_GUEST_TSO6", "QEMU: guest_tso6=on" },
+	{ VIRTIO_NET_F_GUEST_ECN, "VIRTIO_NET_F_GUEST_ECN", "QEMU: guest_ecn=on" },
 	{ VIRTIO_NET_F_GUEST_UFO, "VIRTIO_NET_F_GUEST_UFO", "QEMU: guest_ufo=on" },
 	{ VIRTIO_NET_F_HOST_TSO4, "VIRTIO_NET_F_HOST_TSO4", "QEMU: host_tso4=on" },
 	{ VIRTIO_NET_F_HOST_TSO6, "VIRTIO_NET_F_HOST_TSO6", "QEMU: host_tso6=on" },
+	{ VIRTIO_NET_F_HOST_ECN, "VIRTIO_NET_F_HOST_ECN", "QEMU: host_ecn=on" },
 	{ VIRTIO_NET_F_HOST_UFO, "VIRTIO_NET_F_HOST_UFO", "QEMU: host_ufo=on" },
 	{ VIRTIO_NET_F_MRG_RXBUF, "VIRTIO_NET_F_MRG_RXBUF", "QEMU: mrg_rxbuf=on; virtio-user: mrg_rxbuf=1" },
 	{ VIRTIO_NET_F_CTRL_VQ, "VIRTIO_NET_F_CTRL_VQ", "QEMU: ctrl_vq=on" },
@@ -105,7 +107,8 @@ static const char *
 own_refusal(enum pv_frontend frontend, uint64_t able, uint64_t bit, const char **change)
 {
 	if ((bit & able & PV_FEATURES_OFFLOAD) != 0) {
-		*change = "list the stage \"offload\"; on \"data-path\": \"rte_vhost\" there are no offloads";
+		*change = "list the stage \"offload\", with \"direction\": \"both\"; on \"data-path\": \"rte_vhost\" "
+			  "there are no offloads";
 		return "pktvirt";
 	}
 	if (frontend == PV_FRONTEND_UML && (bit & DEVICE_MODEL) != 0)

@@ -16,10 +16,14 @@
 #include "core/restage.h"
 #include "testbed.h"
 #include "vio/buffers.h"
+#include "vio/offload.h"
 
 #define PORTS 3
 #define REFUSED "nothing was changed: Input/output error: see the log"
 #define NO_SUCH_DEVICE "nothing was changed: No such device: see the log"
+#define OFFERED(name)                                                                                               \
+	name ": what guests are offered would change, and they negotiate that once: list it in the configuration, " \
+	     "and start pktvirt with that"
 #define MARKS_AT RTE_ETHER_HDR_LEN /* of a frame: here each stage leaves its letter */
 
 /* --- stages that leave a mark ------------------------------------------------------------------------------------- */
@@ -122,6 +126,18 @@ static const struct pv_stage some = {
 	.process = mark_some,
 	.fini = end_marks,
 };
+
+/* Of use only with a feature of guests. */
+#define HUNGRY_FOR (1ULL << VIRTIO_NET_F_GUEST_TSO4)
+static const struct pv_stage hungry = { .name = "hungry",
+					.summary = "marks",
+					.source = "test",
+					.hooks = PV_HOOK_BIT(PV_HOOK_FROM_GUEST),
+					.state_size = sizeof(struct marks),
+					.init = begin_marks,
+					.process = mark,
+					.fini = end_marks,
+					.guest_features = HUNGRY_FOR };
 
 /* Wants what "shared-buffer-rings" decides, too. */
 static const char *
@@ -627,6 +643,83 @@ workers_are_told_by_signals_or_not(void **state)
 	testbed_free(testbed);
 }
 
+/* --- what guests are offered -------------------------------------------------------------------------------------- */
+
+static void
+the_interface_of_guests_cannot_be_switched(void **state)
+{
+	const struct pv_stage *offload = pv_stage_find("offload");
+	struct testbed *testbed =
+		begin(&(struct testbed_setup){ .ports = PORTS, .type = &stubborn, .stages = { offload } });
+
+	assert_int_equal(gone_over[0].env.guest_features, PV_FEATURES_OFFLOAD);
+	assert_refused(testbed, "offload", json_false(), OFFERED("offload"));
+	assert_refused(testbed, "offload", json_pack("{s:s}", "direction", "to-guest"), OFFERED("offload"));
+	assert_int_equal(gone_over[0].times, 0);
+	set(testbed, "offload", json_true());
+	testbed_free(testbed);
+	testbed = begin_with_stubborn_ports();
+	assert_int_equal(gone_over[0].env.guest_features, 0);
+	assert_int_equal(gone_over[0].env.wire_offloads, 0);
+	assert_refused(testbed, "offload", json_true(), OFFERED("offload"));
+	set(testbed, "offload", json_false());
+	testbed_free(testbed);
+}
+
+static void
+which_offloads_of_wires_are_used_can_be_switched(void **state)
+{
+	static const struct {
+		const char *wire;
+		uint32_t offloads;
+	} steps[] = { { "none", 0 }, { "checksum", PV_OFFLOAD_CSUM }, { "all", PV_OFFLOAD_ALL }, { "none", 0 } };
+	const struct pv_stage *offload = pv_stage_find("offload");
+	struct testbed *testbed =
+		begin(&(struct testbed_setup){ .ports = PORTS, .type = &stubborn, .stages = { offload } });
+
+	assert_int_equal(gone_over[0].env.wire_offloads, PV_OFFLOAD_ALL);
+	for (size_t i = 0; i < RTE_DIM(steps); i++) {
+		set(testbed, "offload", json_pack("{s:s}", "wire", steps[i].wire));
+		for (uint16_t port = 0; port < PORTS; port++) {
+			assert_int_equal(gone_over[port].env.wire_offloads, steps[i].offloads);
+			assert_int_equal(gone_over[port].env.guest_features, PV_FEATURES_OFFLOAD);
+		}
+	}
+	testbed_free(testbed);
+}
+
+/* Its packets are just not made meanwhile. */
+static void
+a_stage_that_guests_were_offered_something_for_comes_and_goes(void **state)
+{
+	struct testbed *testbed = begin(&(struct testbed_setup){ .ports = 2, .stages = { &hungry } });
+	const struct pv_datapath *datapath = testbed_datapath(testbed);
+
+	for (int turn = 0; turn < 3; turn++) {
+		assert_marks(testbed, "h");
+		set(testbed, "hungry", json_false());
+		assert_marks(testbed, "");
+		assert_int_equal(datapath->guest_features, HUNGRY_FOR);
+		set(testbed, "hungry", json_true());
+	}
+	testbed_free(testbed);
+}
+
+static void
+a_stage_that_guests_were_offered_nothing_for_is_refused(void **state)
+{
+	struct testbed *testbed = begin(&(struct testbed_setup){ .ports = 2 });
+
+	assert_refused(testbed, "hungry", json_true(), OFFERED("hungry"));
+	assert_marks(testbed, "");
+	testbed_free(testbed);
+	/* What the interface offers is enough. */
+	testbed = begin(&(struct testbed_setup){ .ports = 2, .stages = { pv_stage_find("offload") } });
+	set(testbed, "hungry", json_true());
+	assert_marks(testbed, "h");
+	testbed_free(testbed);
+}
+
 static void
 the_answer_says_what_there_is_now(void **state)
 {
@@ -655,7 +748,7 @@ the_answer_says_what_there_is_now(void **state)
 static int
 start(void **state)
 {
-	static const struct pv_stage *const stages[] = { &first, &second, &third, &foreign, &some, &rival };
+	static const struct pv_stage *const stages[] = { &first, &second, &third, &foreign, &some, &rival, &hungry };
 
 	testbed_start_eal();
 	for (size_t i = 0; i < RTE_DIM(stages); i++)
@@ -681,6 +774,10 @@ main(void)
 		cmocka_unit_test(a_port_that_refuses_has_the_others_go_back),
 		cmocka_unit_test(a_port_that_refuses_ends_the_stages_that_came_with_it),
 		cmocka_unit_test(workers_are_told_by_signals_or_not),
+		cmocka_unit_test(the_interface_of_guests_cannot_be_switched),
+		cmocka_unit_test(which_offloads_of_wires_are_used_can_be_switched),
+		cmocka_unit_test(a_stage_that_guests_were_offered_something_for_comes_and_goes),
+		cmocka_unit_test(a_stage_that_guests_were_offered_nothing_for_is_refused),
 		cmocka_unit_test(the_answer_says_what_there_is_now),
 	};
 
