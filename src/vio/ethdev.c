@@ -152,7 +152,10 @@ set_up_queues(struct ethdev *ethdev, uint16_t queues)
 	return result;
 }
 
-/* What the device does of what packets ask for, and what it is to be set up with for that. */
+/*
+ * What the device does of what packets ask for, and what it is to be set up with for that. net_tap segments by
+ * librte_gso, so it loses TCP over IPv6, and packets of more than 64 segments.
+ */
 static uint32_t
 choose_offloads(const struct rte_eth_dev_info *info, uint64_t *wanted)
 {
@@ -162,7 +165,7 @@ choose_offloads(const struct rte_eth_dev_info *info, uint64_t *wanted)
 		return 0;
 	able |= PV_OFFLOAD_CSUM;
 	*wanted |= TX_CHECKSUMS;
-	if ((info->tx_offload_capa & TX_SEGMENTATION) == TX_SEGMENTATION) {
+	if ((info->tx_offload_capa & TX_SEGMENTATION) == TX_SEGMENTATION && strcmp(info->driver_name, "net_tap") != 0) {
 		able |= PV_OFFLOAD_TSO4 | PV_OFFLOAD_TSO6;
 		*wanted |= TX_SEGMENTATION;
 	}
@@ -201,7 +204,7 @@ configure(struct pv_port *port, struct ethdev *ethdev, uint32_t queues, const st
 	if ((env->guest_features & PV_FEATURES_TO_GUEST) != 0)
 		conf.rxmode.offloads = info.rx_offload_capa & RX_CHECKSUMS;
 	use_offloads(port, ethdev, env);
-	port->ops = conf.txmode.offloads != 0 ? &ethdev_ops : &linear_ops;
+	port->ops = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 ? &ethdev_ops : &linear_ops;
 	return rte_eth_dev_configure(ethdev->device, port->queues, port->queues, &conf);
 }
 

@@ -185,11 +185,17 @@ close_channel(struct pv_port *port, struct pv_host_port *host, struct rte_mbuf *
 	return n;
 }
 
+static void
+use_offloads(struct pv_port *port, const struct pv_port_env *env)
+{
+	port->offloads = PV_HOST_OFFLOADS & env->wire_offloads;
+}
+
 int
 pv_host_port_open(struct pv_port *port, struct pv_host_port *host, const struct pv_port_env *env)
 {
 	host->pool = env->pool;
-	port->offloads = PV_HOST_OFFLOADS & env->wire_offloads;
+	use_offloads(port, env);
 	return open_channel(port, host, env->host_io->channels[host->kind]);
 }
 
@@ -224,13 +230,16 @@ pv_host_port_rebind(struct pv_port *port, const struct pv_port_env *env)
 	struct rte_mbuf *left[PV_HOST_SLOTS];
 	int result;
 
-	port->offloads = PV_HOST_OFFLOADS & env->wire_offloads;
-	if (ops == before || host->channel == NULL)
+	if (ops == before || host->channel == NULL) {
+		use_offloads(port, env);
 		return 0;
+	}
 	keep_left(host, left, close_channel(port, host, left));
 	result = open_channel(port, host, ops);
-	if (result == 0)
+	if (result == 0) {
+		use_offloads(port, env);
 		return 0;
+	}
 	pv_error(port->name, "cannot go over to another way of reading and writing: %s", strerror(-result));
 	if (open_channel(port, host, before) != 0) {
 		pv_error(port->name, "nor can it go on in the old way: the port is down");

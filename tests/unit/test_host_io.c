@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/if_ether.h>
@@ -27,6 +28,7 @@
 #include "large.h"
 #include "testbed.h"
 #include "vio/host_io.h"
+#include "vio/host_port.h"
 #include "vio/offload.h"
 
 #define HEADER PV_HOST_HEADER
@@ -544,6 +546,52 @@ a_clone_that_asks_for_something_is_refused(void **state)
 	close_channel(&channel);
 }
 
+static void
+watch(struct pv_port *port, uint16_t slot, int fd)
+{
+}
+
+static struct pv_host_channel *
+open_nothing(int fd, struct rte_mempool *packets, uint16_t slots)
+{
+	errno = ENOSPC;
+	return NULL;
+}
+
+/* Whatever it goes over to, or does not. */
+static void
+a_port_does_the_offloads_that_are_bound(void **state)
+{
+	static const struct pv_host_ops broken = { .open = open_nothing };
+	const struct pv_host_io refusing = { .channels = { &broken, &broken } };
+	struct pv_port_env env = { .pool = pool,
+				   .host_io = pv_implementation_find(PV_PRIMITIVE_HOST_IO, "per-packet")->ops,
+				   .wire_offloads = PV_OFFLOAD_ALL };
+	struct pv_host_port host = { .kind = PV_HOST_FILE };
+	struct pv_port port = { .name = "port", .priv = &host, .watch = watch };
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+	host.fd = ends[0];
+	assert_int_equal(pv_host_port_open(&port, &host, &env), 0);
+	assert_int_equal(port.offloads, PV_OFFLOAD_ALL);
+	env.wire_offloads = PV_OFFLOAD_CSUM;
+	assert_int_equal(pv_host_port_rebind(&port, &env), 0);
+	assert_int_equal(port.offloads, PV_OFFLOAD_CSUM);
+	env.host_io = pv_implementation_find(PV_PRIMITIVE_HOST_IO, "per-burst")->ops;
+	env.wire_offloads = PV_OFFLOAD_ALL;
+	assert_int_equal(pv_host_port_rebind(&port, &env), 0);
+	assert_int_equal(port.offloads, PV_OFFLOAD_ALL);
+	env.host_io = &refusing;
+	env.wire_offloads = 0;
+	assert_int_equal(pv_host_port_rebind(&port, &env), -ENOSPC);
+	assert_int_equal(port.offloads, PV_OFFLOAD_ALL);
+	pv_host_port_close(&port, &host);
+	close(ends[0]);
+	close(ends[1]);
+	assert_int_equal(rte_mempool_in_use_count(pool), 0);
+}
+
 /* --- packet sockets ----------------------------------------------------------------------------------------------- */
 
 static bool has_veth; /* pvt0 and pvt1, in a namespace of our own */
@@ -756,6 +804,7 @@ main(void)
 		ALL(what_a_frame_asks_for_is_in_the_header_before_it),
 		ALL(a_frame_whose_header_cannot_be_put_before_it_is_refused_and_counted),
 		ALL(a_clone_that_asks_for_something_is_refused),
+		cmocka_unit_test(a_port_does_the_offloads_that_are_bound),
 		SOCKETS(tags_are_where_they_were),
 		SOCKETS(a_checksum_left_to_a_device_is_where_the_header_says),
 		SOCKETS(a_frame_longer_than_its_buffer_fills_that),
