@@ -33,6 +33,8 @@ static struct pv_drop_reason reasons[PV_DROP_MAX] = {
 	[PV_DROP_UNSEGMENTED] = { "unsegmented",
 				  "larger than the MTU, because the host left it to be segmented: ethtool -K INTERFACE "
 				  "gro off lro off, or tso off gso off on the other end of a veth" },
+	[PV_DROP_NO_MAPPING] = { "no_mapping",
+				 "the kernel does not map the guest's pages that it is in, or is to go to" },
 };
 static uint16_t n_reasons = PV_DROP_CORE_COUNT;
 

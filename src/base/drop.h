@@ -30,6 +30,7 @@ enum {
 	PV_DROP_BAD_CHAIN,	/* a guest's descriptor chain that is no frame: too short, or of the wrong direction */
 	PV_DROP_SMALL_BUFFER,	/* the receiving guest's buffers are smaller than the frame */
 	PV_DROP_UNSEGMENTED,	/* larger than the MTU: the host left it to be segmented, which its port does not do */
+	PV_DROP_NO_MAPPING,	/* the kernel does not map the guest's pages that it is in, or is to go to */
 	PV_DROP_CORE_COUNT
 };
 

@@ -147,6 +147,7 @@ pv_vio_drop_memory(struct pv_vio *vio)
 	vio->memory_known = false;
 	vio->memory.n_regions = 0;
 	vio->memory.n_direct = 0;
+	vio->files.n = 0;
 	if (vio->iotlb != NULL)
 		pv_iotlb_clear(vio->iotlb); /* it has our addresses of the memory */
 }
@@ -168,6 +169,7 @@ pv_vio_take_memory(struct pv_vio *vio, int vid)
 			.size = from->size,
 			.host = (uint8_t *)(uintptr_t)from->host_user_addr,
 		};
+		pv_grant_files_add(&vio->files, from->fd, from->mmap_addr, from->mmap_size);
 	}
 	vio->memory_known = true;
 	free(table);
@@ -370,6 +372,16 @@ prepare_translator(struct pv_vio *vio, struct pv_vio_ring *ring, bool guest_tran
 	return 0;
 }
 
+/* What maps a ring's packets one by one, if that is the way. */
+static int
+prepare_grants(struct pv_vio *vio, struct pv_vio_ring *ring)
+{
+	if (vio->io_channel.way != PV_CHANNEL_GRANT)
+		return 0;
+	ring->grants = pv_grants_new(&vio->files, &vio->memory, ring->queue.scratch_max, &vio->faulted, &ring->granted);
+	return ring->grants != NULL ? 0 : -ENOMEM;
+}
+
 /* The slot of the port that a ring's kicks are told under; none for those that we are not kicked about. */
 static bool
 find_slot(const struct pv_vio *vio, const struct pv_vio_ring *ring, uint16_t *slot)
@@ -398,6 +410,8 @@ unload_ring(struct pv_vio *vio, struct pv_vio_ring *ring)
 	pv_virtqueue_fini(&ring->queue);
 	rte_free(ring->loans);
 	ring->loans = NULL;
+	pv_grants_free(ring->grants);
+	ring->grants = NULL;
 }
 
 /* The library's number of the ring that has this place here. */
@@ -504,6 +518,8 @@ load_ring(struct pv_vio *vio, int vid, uint16_t index)
 		result = pv_virtqueue_init(&ring->queue, &setup, &vio->memory);
 	if (result == 0)
 		result = prepare_translator(vio, ring, guest_transmits);
+	if (result == 0 && index != PV_VIO_CONTROL) /* commands are no packets */
+		result = prepare_grants(vio, ring);
 	if (result == 0 && guest_transmits && vio->copy_break != PV_COPY_ALL)
 		result = make_loans(ring);
 	if (result != 0) {
@@ -850,30 +866,46 @@ report_translation(const struct pv_translation_counters *counters)
 }
 
 static json_t *
+report_grants(const struct pv_grant_counters *counters)
+{
+	return json_pack("{s:I, s:I, s:I, s:s?}", "maps", (json_int_t)counters->maps, "pages",
+			 (json_int_t)counters->pages, "failures", (json_int_t)counters->failures, "failure",
+			 counters->error != 0 ? strerrorname_np(counters->error) : NULL);
+}
+
+static json_t *
 report_ring(const struct pv_vio_ring *ring)
 {
-	return json_pack("{s:b, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "ready", ring->ready, "size",
+	return json_pack("{s:b, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "ready", ring->ready, "size",
 			 ring->loaded ? ring->queue.size : 0, "calls", (json_int_t)ring->counters.calls, "frames",
 			 (json_int_t)ring->counters.frames, "copied", (json_int_t)ring->counters.copied, "shared",
 			 (json_int_t)ring->counters.shared, "gathered", (json_int_t)ring->counters.gathered,
 			 "iotlb_misses", (json_int_t)ring->counters.misses, "translation",
-			 report_translation(&ring->translated));
+			 report_translation(&ring->translated), "grants", report_grants(&ring->granted));
+}
+
+static double
+per_frame(uint64_t times, uint64_t frames)
+{
+	return frames > 0 ? (double)times / (double)frames : 0.0;
 }
 
 json_t *
 pv_vio_report(const struct pv_vio *vio)
 {
 	json_t *rings = json_array();
-	uint64_t calls = 0, frames = 0;
+	uint64_t calls = 0, frames = 0, maps = 0;
 
 	for (uint16_t i = 0; i < 2 * vio->port->queues; i++) {
 		json_array_append_new(rings, report_ring(&vio->rings[i]));
 		calls += vio->rings[i].counters.calls;
 		frames += vio->rings[i].counters.frames;
+		maps += vio->rings[i].granted.maps;
 	}
-	return json_pack("{s:s, s:s?, s:I, s:f, s:o, s:o}", "buffers",
-			 vio->copy_break == PV_COPY_ALL ? "copy" : "shared", "stopped", vio->stopped ? vio->why : NULL,
-			 "notifications", (json_int_t)calls, "notifications_per_frame",
-			 frames > 0 ? (double)calls / (double)frames : 0.0, "control", report_control(vio), "rings",
-			 rings);
+	return json_pack("{s:s, s:s, s:s?, s:I, s:f, s:f, s:o, s:o}", "buffers",
+			 vio->copy_break == PV_COPY_ALL ? "copy" : "shared", "pages",
+			 vio->io_channel.way == PV_CHANNEL_GRANT ? "grant" : "persistent", "stopped",
+			 vio->stopped ? vio->why : NULL, "notifications", (json_int_t)calls, "notifications_per_frame",
+			 per_frame(calls, frames), "mappings_per_frame", per_frame(maps, frames), "control",
+			 report_control(vio), "rings", rings);
 }

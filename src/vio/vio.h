@@ -19,7 +19,9 @@
 #include <rte_mbuf.h>
 
 #include "vio/control_queue.h"
+#include "vio/grant.h"
 #include "vio/inflight.h"
+#include "vio/io_channel.h"
 #include "vio/iotlb.h"
 #include "vio/memory.h"
 #include "vio/port.h"
@@ -58,6 +60,7 @@ struct pv_vio_ring {
 	struct pv_loan *loans;
 	uint32_t n_loans; /* a power of two */
 	uint32_t loan_head, loan_tail;
+	struct pv_grants *grants; /* of a ring whose packets are mapped one by one; else NULL */
 	/*
 	 * Of a receive queue: frames that wait until the frontend has said where a buffer is, and until when. A frame
 	 * that was taken counts as sent, so they are dropped if it does not say.
@@ -73,6 +76,7 @@ struct pv_vio_ring {
 	struct pv_translator *translator; /* made for `translation`; used by `queue` while it is loaded */
 	struct pv_translation translation;
 	struct pv_translation_counters translated;
+	struct pv_grant_counters granted;
 	bool loaded;	    /* from the library, not given back yet */
 	_Atomic bool ready; /* the workers may use it while the port runs */
 	_Atomic bool busy;  /* its worker is in a burst */
@@ -87,7 +91,8 @@ struct pv_vio {
 	uint8_t header_size;		   /* of the virtio-net header in the guest's buffers: 10 or 12 */
 	bool mergeable;			   /* VIRTIO_NET_F_MRG_RXBUF was negotiated */
 	uint32_t copy_break;		   /* bytes, see buffers.h; with */
-	struct pv_translation translation; /* the next, taken over by the rings when they are loaded */
+	struct pv_translation translation; /* the next, taken over by the rings when they are loaded, */
+	struct pv_io_channel io_channel;   /* as is how their pages are reached */
 	uint32_t room;			   /* bytes of a frame in an mbuf of the pool */
 	uint32_t frame_limit;		   /* bytes of the longest frame that the guest may send */
 	uint64_t features;		   /* negotiated */
@@ -103,9 +108,10 @@ struct pv_vio {
 	struct rte_ether_addr announced;
 
 	/* The message thread's. */
-	bool attached;	   /* between attach and detach */
-	bool memory_known; /* the library has a memory table */
-	int backend_fd;	   /* channel for requests of ours, or -1 */
+	bool attached;		     /* between attach and detach */
+	bool memory_known;	     /* the library has a memory table */
+	struct pv_grant_files files; /* what `memory` is mapped from */
+	int backend_fd;		     /* channel for requests of ours, or -1 */
 	struct pv_inflight inflight;
 	int inflight_fd;		  /* of regions that we made, or -1 */
 	struct pv_remembered *remembered; /* of the guest that is attached, or NULL */

@@ -373,7 +373,24 @@ take_pieces(struct receipt *receipt, const struct pv_available *chain, const str
 	return understand(vio, &header, packet);
 }
 
-/* A chain of several buffers, or over a border. */
+/* A frame whose buffers are mapped for it alone. */
+static int
+take_granted(struct receipt *receipt, const struct pv_available *chain, struct pv_pieces *pieces,
+	     struct rte_mbuf *packet)
+{
+	struct pv_grants *grants = receipt->ring->grants;
+	int result;
+
+	if (unlikely(!pv_grants_map(grants, pieces, pieces->bytes, false))) {
+		give_back(receipt, chain);
+		return PV_DROP_NO_MAPPING;
+	}
+	result = take_pieces(receipt, chain, pieces, packet);
+	pv_grants_unmap(grants, 0);
+	return result;
+}
+
+/* A chain of several buffers, or over a border; any, where each is mapped for itself. */
 static __rte_noinline int
 take_chain(struct receipt *receipt, const struct pv_available *chain, struct rte_mbuf *packet)
 {
@@ -389,7 +406,8 @@ take_chain(struct receipt *receipt, const struct pv_available *chain, struct rte
 		return CHAIN_STOPS;
 	result = result != 0 || writable.n > 0 ? PV_DROP_BAD_CHAIN : check_length(receipt->vio, readable.bytes);
 	if (result == CHAIN_TAKEN)
-		return take_pieces(receipt, chain, &readable, packet);
+		return receipt->ring->grants != NULL ? take_granted(receipt, chain, &readable, packet) :
+						       take_pieces(receipt, chain, &readable, packet);
 	give_back(receipt, chain);
 	return result;
 }
@@ -402,6 +420,10 @@ look(struct receipt *receipt, uint16_t max, const bool packed)
 {
 	uint16_t n = pv_virtqueue_peek(&receipt->ring->queue, receipt->chains, max, packed);
 
+	if (unlikely(receipt->ring->grants != NULL)) {
+		memset(receipt->at, 0, n * sizeof(receipt->at[0])); /* nothing is mapped yet */
+		return n;
+	}
 	for (uint16_t i = 0; i < n; i++) {
 		const struct pv_available *chain = &receipt->chains[i];
 

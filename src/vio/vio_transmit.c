@@ -41,6 +41,10 @@ look(struct delivery *delivery, uint16_t max, const bool packed)
 {
 	delivery->next = 0;
 	delivery->n = pv_virtqueue_peek(&delivery->ring->queue, delivery->chains, max, packed);
+	if (unlikely(delivery->ring->grants != NULL)) {
+		memset(delivery->at, 0, delivery->n * sizeof(delivery->at[0])); /* nothing is mapped yet */
+		return delivery->n;
+	}
 	for (uint16_t i = 0; i < delivery->n; i++) {
 		const struct pv_available *chain = &delivery->chains[i];
 
@@ -208,6 +212,15 @@ next_buffers(struct delivery *delivery, struct pv_pieces *writable, const bool p
 	return result != 0 || readable.buffers > 0 || writable->n == 0 ? PV_DROP_BAD_CHAIN : 0;
 }
 
+/* Has the first `bytes` of a chain mapped, where that is done for each packet. Whether they can be written to. */
+static bool
+reach(const struct delivery *delivery, struct pv_pieces *writable, uint64_t bytes)
+{
+	struct pv_grants *grants = delivery->ring->grants;
+
+	return likely(grants == NULL) || pv_grants_map(grants, writable, bytes, true);
+}
+
 /* A place in the ring to come back to. */
 struct mark {
 	uint16_t next_avail, resubmitted, n_used;
@@ -256,7 +269,8 @@ refuse_chain(struct delivery *delivery, int why, const bool packed)
 static int
 fill_more(struct delivery *delivery, struct reader *reader, uint16_t *buffers, const bool packed)
 {
-	uint32_t descriptors = 0;
+	struct pv_grants *grants = delivery->ring->grants;
+	uint32_t first = grants != NULL ? pv_grants_count(grants) : 0, descriptors = 0;
 
 	while (reader->left > 0) {
 		struct pv_pieces writable;
@@ -269,8 +283,12 @@ fill_more(struct delivery *delivery, struct reader *reader, uint16_t *buffers, c
 			return refuse_chain(delivery, result, packed);
 		if (result != 0)
 			return result;
+		if (unlikely(!reach(delivery, &writable, reader->left)))
+			return PV_DROP_NO_MAPPING;
 		use(delivery, &delivery->chains[delivery->next],
 		    fill_pieces(&delivery->vio->memory, &writable, 0, reader), packed);
+		if (unlikely(grants != NULL))
+			pv_grants_unmap(grants, first);
 		descriptors += writable.buffers;
 		(*buffers)++;
 	}
@@ -307,6 +325,8 @@ fill_any(struct delivery *delivery, const struct virtio_net_hdr *header, const s
 		return result;
 	if (!vio->mergeable && writable.bytes < vio->header_size + (uint64_t)packet->pkt_len)
 		return PV_DROP_SMALL_BUFFER;
+	if (unlikely(!reach(delivery, &writable, vio->header_size + (uint64_t)reader.left)))
+		return PV_DROP_NO_MAPPING;
 	write_to_pieces(&vio->memory, &writable, &whole, vio->header_size);
 	if (vio->mergeable)
 		find_place(&writable, &place);
@@ -319,6 +339,8 @@ fill_any(struct delivery *delivery, const struct virtio_net_hdr *header, const s
 		give_back_empty(delivery, &start);
 	else if (buffers > 1)
 		write_num_buffers(&vio->memory, &place, buffers);
+	if (unlikely(delivery->ring->grants != NULL))
+		pv_grants_unmap(delivery->ring->grants, 0);
 	return result;
 }
 

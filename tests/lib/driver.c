@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -13,27 +14,43 @@
 #define GUARD 0x10000u
 #define AREA 0x90000u /* bytes for descriptors or a packed ring: the largest has 0x80000 */
 
-/* Memory between pages that fault. */
-static uint8_t *
-map_region(void)
+static int
+make_file(void)
 {
-	uint8_t *all = mmap(NULL, DRIVER_REGION + 2 * GUARD, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, DRIVER_FILE_OFFSET + DRIVER_REGION), 0);
+	return fd;
+}
+
+/* A file's memory between pages that fault. */
+static uint8_t *
+map_region(int fd)
+{
+	uint8_t *all = mmap(NULL, DRIVER_REGION + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	assert_ptr_not_equal(all, MAP_FAILED);
-	assert_int_equal(mprotect(all + GUARD, DRIVER_REGION, PROT_READ | PROT_WRITE), 0);
+	assert_ptr_equal(mmap(all + GUARD, DRIVER_REGION, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+			      DRIVER_FILE_OFFSET),
+			 all + GUARD);
 	return all + GUARD;
 }
 
 static void
 add_region(struct driver *driver, uint64_t guest)
 {
+	int fd = make_file();
+	uint8_t *host = map_region(fd);
+
 	driver->memory.regions[driver->memory.n_regions++] = (struct pv_region){
 		.guest = guest,
 		.user = guest + 0x7f0000000000,
 		.size = DRIVER_REGION,
-		.host = map_region(),
+		.host = host,
 	};
 	driver->memory.n_direct = driver->memory.n_regions;
+	pv_grant_files_add(&driver->files, fd, host - DRIVER_FILE_OFFSET, DRIVER_FILE_OFFSET + DRIVER_REGION);
 }
 
 struct driver *
@@ -61,8 +78,10 @@ driver_new(bool packed, uint16_t size)
 void
 driver_free(struct driver *driver)
 {
-	for (uint32_t i = 0; i < driver->memory.n_regions; i++)
+	for (uint32_t i = 0; i < driver->memory.n_regions; i++) {
 		munmap(driver->memory.regions[i].host - GUARD, DRIVER_REGION + 2 * GUARD);
+		close(driver->files.file[i].fd);
+	}
 	free(driver);
 }
 

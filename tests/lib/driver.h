@@ -4,11 +4,12 @@
  * nobody may touch. It writes what it is told to, right or wrong; the test says what should come of it.
  *
  * The memory is two regions of DRIVER_REGION bytes that touch for the guest and nowhere else: DRIVER_LOW, which has the
- * rings in its beginning, and DRIVER_HIGH right after it.
+ * rings in its beginning, and DRIVER_HIGH right after it. Each is a file, from DRIVER_FILE_OFFSET on.
  */
 #ifndef TESTS_LIB_DRIVER_H
 #define TESTS_LIB_DRIVER_H
 
+#include "vio/grant.h"
 #include "vio/memory.h"
 #include "vio/virtqueue.h"
 
@@ -16,11 +17,13 @@
 #define DRIVER_LOW 0x10000000u /* guest-physical */
 #define DRIVER_HIGH (DRIVER_LOW + DRIVER_REGION)
 #define DRIVER_END (DRIVER_HIGH + DRIVER_REGION)
+#define DRIVER_FILE_OFFSET 0x5000u
 #define DRIVER_TABLES (DRIVER_LOW + 0x100000u)	/* here indirect tables are made */
 #define DRIVER_BUFFERS (DRIVER_LOW + 0x180000u) /* from here to DRIVER_END nothing is made */
 
 struct driver {
 	struct pv_memory memory;
+	struct pv_grant_files files; /* of its regions, in the same order */
 	uint16_t size;
 	bool packed;
 	struct vring_desc *desc;

@@ -90,6 +90,10 @@ bench_new(const struct bench_setup *setup, const struct pv_memory *memory)
 	vio->backend_fd = -1;
 	vio->control_ring = PV_VIO_NO_RING;
 	vio->memory = *memory;
+	if (setup->files != NULL) {
+		vio->io_channel.way = PV_CHANNEL_GRANT;
+		vio->files = *setup->files;
+	}
 	vio->limit.burst = 0; /* the tests look at `why` */
 	vio->running = true;
 	return bench;
@@ -105,6 +109,14 @@ make_loans(struct pv_vio_ring *ring)
 	pv_vio_init_loans(ring);
 }
 
+/* As vio.c does. */
+static void
+make_grants(struct pv_vio *vio, struct pv_vio_ring *ring)
+{
+	ring->grants = pv_grants_new(&vio->files, &vio->memory, ring->queue.scratch_max, &vio->faulted, &ring->granted);
+	must(ring->grants != NULL, "no memory for grants");
+}
+
 int
 bench_add_ring(struct bench *bench, uint16_t index, const struct pv_virtqueue_setup *setup)
 {
@@ -115,6 +127,8 @@ bench_add_ring(struct bench *bench, uint16_t index, const struct pv_virtqueue_se
 		return result;
 	if (index == 1 && bench->vio.copy_break != PV_COPY_ALL)
 		make_loans(ring);
+	if (bench->vio.io_channel.way == PV_CHANNEL_GRANT)
+		make_grants(&bench->vio, ring);
 	ring->held = rte_calloc("held", PV_VIO_HELD_MAX, sizeof(*ring->held), 0);
 	must(ring->held != NULL, "no memory");
 	ring->call_fd = eventfd(0, EFD_NONBLOCK);
@@ -142,6 +156,8 @@ bench_free(struct bench *bench)
 		if (!ring->loaded)
 			continue;
 		must(pv_vio_settle(ring), "chains are still on loan");
+		must(ring->grants == NULL || pv_grants_count(ring->grants) == 0, "packets are still mapped");
+		pv_grants_free(ring->grants);
 		close(ring->call_fd);
 		pv_virtqueue_fini(&ring->queue);
 		rte_free(ring->loans);

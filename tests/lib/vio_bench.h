@@ -16,6 +16,7 @@ struct bench_setup {
 	uint32_t copy_break;  /* 0: PV_COPY_ALL */
 	uint32_t frame_limit; /* 0: 1522 */
 	struct rte_mempool *pool;
+	const struct pv_grant_files *files; /* packets are mapped from these one by one; NULL: they are not */
 };
 
 struct bench {

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Frames through the rings of one guest: what arrives, what is dropped and why, and that nothing is lost on the way. */
+/*
+ * Frames through the rings of one guest: what arrives, what is dropped and why, and that nothing is lost on the way.
+ * With the argument "granted", guests whose frames are copied have each of them mapped for itself.
+ */
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -31,6 +34,8 @@
 #define PIECES_MAX 24
 #define UNTOUCHED 0xee
 
+static bool granted;
+
 /* A guest with one ring: 1 it transmits with, 0 it receives with. */
 struct guest {
 	struct driver *driver;
@@ -56,7 +61,13 @@ guest(const struct guest_setup *setup)
 		.index = setup->receives ? 0 : 1,
 	};
 	struct pv_virtqueue_setup queue = driver_setup(it.driver, setup->features);
-	const struct bench_setup bench = { queue.features, setup->copy_break, setup->frame_limit, it.pool };
+	const struct bench_setup bench = {
+		.features = queue.features,
+		.copy_break = setup->copy_break,
+		.frame_limit = setup->frame_limit,
+		.pool = it.pool,
+		.files = granted && setup->copy_break == 0 ? &it.driver->files : NULL,
+	};
 
 	it.bench = bench_new(&bench, &it.driver->memory);
 	assert_int_equal(bench_add_ring(it.bench, it.index, &queue), 0);
@@ -1505,7 +1516,7 @@ memory_that_changes_between_check_and_use_breaks_nothing(void **state)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frames_in_every_layout_arrive_as_they_were),
@@ -1552,6 +1563,7 @@ main(void)
 		cmocka_unit_test(memory_that_changes_between_check_and_use_breaks_nothing),
 	};
 
+	granted = argc > 1 && strcmp(argv[1], "granted") == 0;
 	testbed_start_eal();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
