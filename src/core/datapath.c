@@ -125,13 +125,22 @@ find_binding(const struct pv_datapath *datapath, const char *primitive)
 	return find_in(datapath->bindings, datapath->n_bindings, primitive);
 }
 
+static struct pv_io_channel
+bound_io_channel(const struct pv_datapath *datapath)
+{
+	const struct pv_binding *binding = find_binding(datapath, PV_PRIMITIVE_IO_CHANNEL);
+	const struct pv_io_channel_ops *ops = binding->implementation->ops;
+
+	return ops->choose(binding->options);
+}
+
 static uint32_t
-bound_copy_break(const struct pv_datapath *datapath)
+bound_copy_break(const struct pv_datapath *datapath, const struct pv_io_channel *channel)
 {
 	const struct pv_binding *binding = find_binding(datapath, PV_PRIMITIVE_BUFFER_PASSING);
 	const struct pv_buffer_passing *passing = binding->implementation->ops;
 
-	return passing->copy_break(binding->options);
+	return pv_io_channel_copy_break(channel, passing->copy_break(binding->options));
 }
 
 static struct pv_translation
@@ -167,10 +176,13 @@ bound_wire_offloads(const struct pv_datapath *datapath)
 struct pv_port_env
 pv_datapath_port_env(const struct pv_datapath *datapath)
 {
+	struct pv_io_channel channel = bound_io_channel(datapath);
+
 	return (struct pv_port_env){
 		.pool = datapath->pool,
 		.host_io = find_binding(datapath, PV_PRIMITIVE_HOST_IO)->implementation->ops,
-		.copy_break = bound_copy_break(datapath),
+		.io_channel = channel,
+		.copy_break = bound_copy_break(datapath, &channel),
 		.translation = bound_translation(datapath),
 		.guest_features = datapath->guest_features,
 		.wire_offloads = bound_wire_offloads(datapath),

@@ -20,6 +20,7 @@
 #include "base/drop.h"
 #include "base/log.h"
 #include "base/option.h"
+#include "vio/io_channel.h"
 #include "vio/translation.h"
 
 #define PV_QUEUES_MAX 16
@@ -36,7 +37,8 @@ struct pv_port;
 struct pv_port_env {
 	struct rte_mempool *pool;	   /* for received packets */
 	const struct pv_host_io *host_io;  /* the bound way of crossing into the host */
-	uint32_t copy_break;		   /* bytes, of the bound way of passing buffers (vio/buffers.h) */
+	struct pv_io_channel io_channel;   /* the bound way of reaching a guest's pages */
+	uint32_t copy_break;		   /* bytes, of that and the bound way of passing buffers (vio/buffers.h) */
 	struct pv_translation translation; /* the bound way of translating addresses */
 	uint64_t guest_features; /* that guests are offered of PV_FEATURES_OFFLOAD (vio/offload.h); while a port is
 				    open they do not change */

@@ -66,6 +66,7 @@ pv_vio_rebind(struct pv_vio *vio, const struct pv_port_env *env)
 {
 	vio->copy_break = env->copy_break;
 	vio->translation = env->translation;
+	vio->io_channel = env->io_channel;
 }
 
 static void

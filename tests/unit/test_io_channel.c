@@ -25,6 +25,7 @@
 
 #include <rte_malloc.h>
 
+#include "core/primitive.h"
 #include "driver.h"
 #include "testbed.h"
 #include "vio/fault.h"
@@ -721,6 +722,29 @@ the_smaller_copy_break_counts_and_with_grants_nothing_is_shared(void **state)
 	assert_int_equal(pv_io_channel_copy_break(&grant, 256), PV_COPY_ALL);
 }
 
+static void
+only_xen_maps_each_packet(void **state)
+{
+	static const enum pv_channel_way expected[PV_BASELINE_COUNT] = { [PV_BASELINE_XEN] = PV_CHANNEL_GRANT };
+
+	for (int baseline = 0; baseline < PV_BASELINE_COUNT; baseline++) {
+		const struct pv_config config = { .settings.baseline = (uint32_t)baseline };
+		struct pv_binding bindings[PV_BINDINGS_MAX];
+		int n = pv_bind(&config, bindings, PV_BINDINGS_MAX), found = 0;
+
+		for (int i = 0; i < n; i++) {
+			const struct pv_io_channel_ops *ops = bindings[i].implementation->ops;
+
+			if (strcmp(bindings[i].primitive, PV_PRIMITIVE_IO_CHANNEL) != 0)
+				continue;
+			assert_int_equal(ops->choose(NULL).way, expected[baseline]);
+			assert_int_equal(ops->choose(NULL).copy_break, PV_COPY_ALL);
+			found++;
+		}
+		assert_int_equal(found, 1);
+	}
+}
+
 int
 main(void)
 {
@@ -741,6 +765,7 @@ main(void)
 		cmocka_unit_test(a_guest_that_cuts_its_file_stops_its_own_port_alone),
 		cmocka_unit_test(the_shield_is_down_behind_a_packet),
 		cmocka_unit_test(the_smaller_copy_break_counts_and_with_grants_nothing_is_shared),
+		cmocka_unit_test(only_xen_maps_each_packet),
 	};
 
 	testbed_start_eal();

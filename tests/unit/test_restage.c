@@ -582,6 +582,26 @@ ports_go_over_to_what_is_bound(void **state)
 	testbed_free(testbed);
 }
 
+/* Two stages ask for the same of a port, as the header channel is made of what passes buffers. */
+static void
+ports_copy_up_to_the_smaller_of_what_two_stages_ask_for(void **state)
+{
+	struct testbed *testbed = begin_with_stubborn_ports();
+
+	set(testbed, "io-channel", json_pack("{s:i}", "copy-break", 700));
+	assert_all_have(700, 1);
+	set(testbed, "shared-buffer-rings", json_pack("{s:i}", "copy-break", 1000));
+	assert_all_have(700, 2);
+	set(testbed, "io-channel", json_pack("{s:i}", "copy-break", 1400));
+	assert_all_have(1000, 3);
+	set(testbed, "shared-buffer-rings", json_false());
+	assert_all_have(1400, 4);
+	set(testbed, "io-channel", json_false());
+	assert_all_have(PV_COPY_ALL, 5);
+	assert_int_equal(gone_over[0].env.io_channel.way, PV_CHANNEL_PERSISTENT);
+	testbed_free(testbed);
+}
+
 static void
 a_port_that_refuses_has_the_others_go_back(void **state)
 {
@@ -771,6 +791,7 @@ main(void)
 		cmocka_unit_test(mistakes_are_named_and_change_nothing),
 		cmocka_unit_test(two_stages_may_not_decide_the_same),
 		cmocka_unit_test(ports_go_over_to_what_is_bound),
+		cmocka_unit_test(ports_copy_up_to_the_smaller_of_what_two_stages_ask_for),
 		cmocka_unit_test(a_port_that_refuses_has_the_others_go_back),
 		cmocka_unit_test(a_port_that_refuses_ends_the_stages_that_came_with_it),
 		cmocka_unit_test(workers_are_told_by_signals_or_not),
