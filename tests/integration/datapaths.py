@@ -23,6 +23,8 @@ CONFIGURATIONS = {
     "vio-eul": ("vio", {"baseline": "uml", "stages": [
         "signal-free-sync", "batched-syscalls", {"translation-cache": {"entries": 64}}, "shared-buffer-rings",
         "specialization"]}),
+    "vio-xen": ("vio", {"baseline": "xen"}),
+    "vio-xen-ioc": ("vio", {"baseline": "xen", "stages": ["io-channel"]}),
     "vio-specialized": ("vio", {"stages": ["shared-buffer-rings", "specialization"]}),
 }
 

@@ -5,7 +5,7 @@
 Beside each of them two neighbours exchange frames, as many at once as a ring has room for. All of theirs arrive, and
 some in each of several stretches of the worker's rounds. Argument: "shared" for the stage shared-buffer-rings, "uml" for
 the baseline of that name, where signals interrupt the worker and pages are gone through, "eul" for that with every
-mechanism.
+mechanism, "granted" for packets that are mapped one by one.
 """
 
 import contextlib
@@ -50,6 +50,7 @@ ATTACHMENTS = 20  # of a guest whose memory changes all the time
 SETTINGS = {  # of the configuration
     "copied": {},
     "shared": {"stages": ["shared-buffer-rings"]},
+    "granted": {"baseline": "xen"},
     "uml": {"baseline": "uml"},
     "eul": {key: shipped_config("eul.json")[key] for key in ("baseline", "stages")},
 }

@@ -4,8 +4,8 @@
 
 A corpus of frames goes through the daemon once per configuration: between two guests, which are the frontends of the
 program frame_player, and the kernel's end of a tap in a namespace. Every shipped configuration for two guests is tried,
-with one worker and with two, and with a raw port in the tap's place, and each stage alone over each of two baselines. Arguments are parts of titles, of those
-that are to be tried besides the first.
+with one worker and with two, and with a raw port in the tap's place, and each stage alone over each baseline. Arguments
+are parts of titles, of those that are to be tried besides the first.
 """
 
 import json
@@ -49,7 +49,7 @@ MTU = {VM0: 1500, VM1: 1400, TAP: 1500}
 OVERHEAD = 22  # of a frame, over the MTU
 TAP_MTU = 3000  # of the kernel's end, so that it can send what is too long for the port
 TAGGED_MIN = 20  # of a frame with a VLAN tag that Linux receives from a wire, as a raw port does
-BASELINES = ("uml", "none")
+BASELINES = ("uml", "xen", "none")
 SEED = 4
 REASONS = {"runt", "oversized", "bad_source", "spoofed_source", "link_local", "same_port", "exceeds_mtu", "bad_chain"}
 

@@ -1,6 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Stages are switched while two User-mode Linux guests talk: nothing is lost, no port goes down, mistakes change nothing."""
+"""Stages are switched while two User-mode Linux guests talk: nothing is lost, no port goes down, mistakes change nothing.
+
+Argument: the baseline, "uml" (if there is none) or "xen".
+"""
+
+import sys
 
 from support import (
     Transfer,
@@ -23,22 +28,35 @@ from support import (
 from lab.daemon import DaemonError
 
 MIB = 160
-# In turns, until the transfer is done: every mechanism of eul.json off and on, and options.
-CHANGES = (
-    ("signal-free-sync", "off"),
-    ("batched-syscalls", "off"),
-    ("specialization", "off"),
-    ("translation-cache", "off"),
-    ("shared-buffer-rings", "off"),
-    ("signal-free-sync", "mode=poll"),
-    ("batched-syscalls", "on"),
-    ("shared-buffer-rings", "copy-break=1000"),
-    ("specialization", "key=flow"),
-    ("translation-cache", "entries=64"),
-    ("signal-free-sync", "mode=mask"),
-)
+BASELINE = (sys.argv[1:] or ["uml"])[0]
+CONFIGS = {"uml": "eul.json", "xen": "xen-ioc.json"}
+# In turns, until the transfer is done: every mechanism of that configuration off and on, and options.
+CHANGES = {
+    "uml": (
+        ("signal-free-sync", "off"),
+        ("batched-syscalls", "off"),
+        ("specialization", "off"),
+        ("translation-cache", "off"),
+        ("shared-buffer-rings", "off"),
+        ("signal-free-sync", "mode=poll"),
+        ("batched-syscalls", "on"),
+        ("shared-buffer-rings", "copy-break=1000"),
+        ("specialization", "key=flow"),
+        ("translation-cache", "entries=64"),
+        ("signal-free-sync", "mode=mask"),
+    ),
+    "xen": (
+        ("io-channel", "off"),
+        ("io-channel", "on"),
+        ("shared-buffer-rings", "on"),
+        ("io-channel", "off"),
+        ("io-channel", "copy-break=1000"),
+        ("shared-buffer-rings", "off"),
+    ),
+}[BASELINE]
 BOUND = {"signal-free-sync": "critical-section", "batched-syscalls": "host-io", "shared-buffer-rings": "buffer-passing",
-         "specialization": "packet-path", "translation-cache": "translation"}
+         "specialization": "packet-path", "translation-cache": "translation",
+         "io-channel": "io-channel"}
 
 
 def bound(answer):
@@ -55,7 +73,7 @@ def expected(name, change):
     """Whether the stage is to be listed, and why its primitive is bound, after a change."""
     if change != "off":
         return True, f"stage {name}"
-    return False, "plain" if name == "shared-buffer-rings" else "baseline uml"
+    return False, "plain" if name == "shared-buffer-rings" else f"baseline {BASELINE}"
 
 
 def switch_stage(switch, name, change, wrong):
@@ -92,6 +110,11 @@ def stages_are_switched_while_data_flows(switch, vm0, vm1):
         check_equal(port["detail"]["attachments"], 1, f"{name} never lost its guest")
         lost = {reason: n for reason, n in port["drops"].items() if before[name]["drops"].get(reason, 0) != n}
         check(set(lost) <= {"ring_full"}, f"{name} has lost nothing but to a full ring", lost)
+        if BASELINE == "xen":
+            rings = port["detail"]["rings"]
+            both = all(0 < ring["grants"]["maps"] < ring["frames"] for ring in rings)
+            check(both, f"some packets of {name} were mapped, and some were not", rings)
+            check_equal([ring["grants"]["failures"] for ring in rings], [0, 0], f"no packet of {name} was refused")
 
 
 def mistakes_change_nothing(switch):
@@ -107,7 +130,7 @@ def mistakes_change_nothing(switch):
 
 def main():
     with workspace() as directory:
-        config = shipped_config("eul.json", vhost("vm0", directory), vhost("vm1", directory))
+        config = shipped_config(CONFIGS[BASELINE], vhost("vm0", directory), vhost("vm1", directory))
         with daemon(config) as switch, running(uml("vm0", directory, 1), uml("vm1", directory, 2)) as (vm0, vm1):
             say("data flows")
             check_ping(vm0, "10.77.0.2")

@@ -38,6 +38,14 @@ BOUND = {
         "buffer-passing": ("copy", "plain"),
         "critical-section": ("signal-mask", "baseline uml"),
         "host-io": ("per-packet", "baseline uml"),
+        "io-channel": ("persistent", "plain"),
+    },
+    "xen": {
+        "buffer-passing": ("copy", "plain"),
+        "io-channel": ("grant", "baseline xen"),
+    },
+    "xen-ioc": {
+        "io-channel": ("header-channel", "stage io-channel"),
     },
 }
 ENDPOINTS = {
@@ -74,6 +82,14 @@ def counters_show_the_traffic(switch):
     check(worker["packets"] >= received > 0, "the worker has counted them too", worker)
 
 
+def pages_are_reached_as_the_configuration_has_it(switch, name):
+    for port, shown in ports(switch).items():
+        mappings = shown["detail"]["mappings_per_frame"]
+        check((mappings >= 1) == (name == "xen"), f"{port}: {mappings:.3f} mappings for each frame")
+        shared = sum(ring["shared"] for ring in shown["detail"]["rings"])
+        check((shared > 0) == (name in ("eul", "xen-ioc")), f"{port}: {shared} payloads stayed where they were")
+
+
 def table_has_both_addresses(switch, vm0, vm1):
     learned = addresses(switch)
     check_equal((learned.get(vm0.mac), learned.get(vm1.mac)), ("vm0", "vm1"), "each address is learned at its port")
@@ -95,7 +111,7 @@ def mechanisms_are_those_of_the_configuration(switch, name):
           f"critical sections make system calls: {'yes' if masked else 'no'}", signals)
 
 
-def telemetry_answers(switch):
+def telemetry_answers(switch, shipped):
     name = switch.ctl("show", "config")["config"]["name"]
     check(set(ENDPOINTS) <= set(telemetry(name, "/")), "telemetry lists the endpoints of pktvirt")
     for endpoint, key in ENDPOINTS.items():
@@ -104,7 +120,7 @@ def telemetry_answers(switch):
     told = {port: shown["rx"]["packets"] for port, shown in telemetry(name, "/pktvirt/ports")["ports"].items()}
     check(set(told) == {"vm0", "vm1"} and all(told.values()), "telemetry tells the counters of both ports", told)
     config = telemetry(name, "/pktvirt/config")["config"]
-    check_equal(config["baseline"], "uml", "telemetry tells the configuration")
+    check_equal(config["baseline"], shipped_config(f"{shipped}.json")["baseline"], "telemetry tells the configuration")
 
 
 def main():
@@ -117,9 +133,10 @@ def main():
             data_arrives_as_it_was_sent(vm0, vm1)
             say("what is told about it")
             counters_show_the_traffic(switch)
+            pages_are_reached_as_the_configuration_has_it(switch, name)
             table_has_both_addresses(switch, vm0, vm1)
             mechanisms_are_those_of_the_configuration(switch, name)
-            telemetry_answers(switch)
+            telemetry_answers(switch, name)
 
 
 if __name__ == "__main__":
