@@ -67,8 +67,12 @@ guest(const struct guest_setup *setup)
 		.index = setup->receives ? 0 : 1,
 	};
 	struct pv_virtqueue_setup queue = driver_setup(it.driver, setup->features);
-	const struct bench_setup bench = { queue.features, setup->copy_break,
-					   setup->frame_limit != 0 ? setup->frame_limit : PV_LARGE_FRAME_MAX, it.pool };
+	const struct bench_setup bench = {
+		.features = queue.features,
+		.copy_break = setup->copy_break,
+		.frame_limit = setup->frame_limit != 0 ? setup->frame_limit : PV_LARGE_FRAME_MAX,
+		.pool = it.pool,
+	};
 
 	it.bench = bench_new(&bench, &it.driver->memory);
 	assert_int_equal(bench_add_ring(it.bench, it.index, &queue), 0);
