@@ -315,6 +315,7 @@ nothing_is_on_its_way_while_workers_are_held(void **state)
 			check_nothing_is_on_its_way(testbed);
 			pv_release_workers(datapath);
 		}
+		wait_until_all_is_delivered(testbed); /* it may be the first time that a worker gets a CPU */
 		assert_true(datapath->workers[0]->counters.handed_over > 0);
 		finish(testbed);
 	}
