@@ -114,7 +114,7 @@ bind(const void *given)
 
 static const struct pv_stage stage = {
 	.name = "offload",
-	.summary = "Guests send and receive large packets with unfinished checksums, whatever the wire can do.",
+	.summary = "guests send and receive large packets with unfinished checksums, whatever the wire can do",
 	.source = "Menon, EPFL thesis 2009, section 3.1.1 (high-level virtual interface)",
 	.options = options,
 	.options_size = sizeof(struct options),
