@@ -29,7 +29,8 @@ QEMU = "qemu-system-x86_64"
 CLOUD_KERNEL = "linux-image-cloud-amd64"
 MODULES = {"uml": ("virtio_net", "ipv6"), "qemu": ("virtio_pci", "virtio_net", "virtio_console")}
 # program: package to install, or None if optional: then an image has it if the host had it when a guest was last started
-PROGRAMS = {"iperf3": "iperf3", "ethtool": None, "nginx": None, "wrk": None, "httperf": None}
+PROGRAMS = {"iperf3": "iperf3", "ethtool": None, "nginx": None, "wrk": None, "httperf": None,
+            "tcpdump": None}  # fmt: skip
 USERS = {"etc/passwd": b"root:x:0:0:root:/root:/bin/sh\n", "etc/group": b"root:x:0:\n"}  # nginx asks who root is
 OWN_PROGRAMS = ("netlat",)  # of bench/guest-programs
 FOLDERS = "bin dev etc lib lib64 proc root run sbin sys tmp usr usr/bin usr/sbin".split()
