@@ -46,7 +46,10 @@ GUEST, OUTSIDE = "10.77.0.1", "10.77.0.9"
 STAGES = ["receive-aggregation", "ack-offload", "offload"]
 IMPAIRED = {"lose": 20, "double": 20, "reorder": 50}
 SECONDS = 4
-ODD = "_ws.expert.severity >= 0x00600000"  # warnings and errors of tshark
+MODERATE = "200M"  # bits per second that a guest can take without losing frames
+PATIENCE_US = 1000  # a burst waits for a guest that is slow, so that nothing is lost on a good wire
+# Warnings and errors of tshark, but that a receiver is slower than its sender.
+ODD = "tcp and _ws.expert.severity >= 0x00600000 and not tcp.analysis.window_full and not tcp.analysis.zero_window"
 
 
 def impairment(seed):
@@ -61,11 +64,14 @@ def switched(directory, stages, **settings):
         raise Skip("this machine has no /dev/net/tun")
     interface = tap_name()
     with Namespace("outside") as outside:
-        configuration = config(vhost("vm0", directory), tap("wire0", interface), baseline="xen", stages=stages, **settings)
+        guest_port = vhost("vm0", directory, full_wait_us=PATIENCE_US)
+        configuration = config(guest_port, tap("wire0", interface), baseline="xen", stages=stages, **settings)
         with daemon(configuration) as switch, running(uml("vm0", directory, 1)) as (vm0,):
             host("ip", "link", "set", interface, "netns", outside.name)
             outside.run(f"ip addr add {OUTSIDE}/24 dev {interface} && ip link set {interface} up")
             outside.offload(interface, tso="off", gso="off", tx="off", gro="off")
+            # The guest's kernel would aggregate by itself, and acknowledge less.
+            vm0.run("ethtool -K eth0 gro off")
             check_ping(vm0, OUTSIDE)
             yield switch, vm0, outside, interface
             wait_until("every frame is accounted for", lambda: is_conserved(switch))
@@ -83,12 +89,12 @@ def tcp_counters(outside):
     return dict(zip(names, map(int, values)))
 
 
-def stream(vm0, outside, seconds=SECONDS):
-    """iperf3 from the namespace to the guest: what iperf3 tells of the sender."""
+def stream(vm0, outside, seconds=SECONDS, rate="0"):
+    """iperf3 from the namespace to the guest, at a rate if one is given: what iperf3 tells of the sender."""
     server = vm0.spawn("iperf3 -s -1")
     try:
         wait_until("the guest listens", lambda: "5201" in vm0.run("netstat -ltn", check=False).text)
-        said = outside.run(f"iperf3 -c {GUEST} -t {seconds} -J", timeout=seconds + 30)
+        said = outside.run(f"iperf3 -c {GUEST} -t {seconds} -b {rate} -J", timeout=seconds + 30)
         return json.loads(said.stdout)
     finally:
         server.kill()
@@ -117,9 +123,9 @@ def over_a_good_wire(directory):
         counters = stage(switch, "receive-aggregation")
         check(counters["emitted"] < 0.9 * counters["packets"], "packets were aggregated", counters)
         acks, window, _ = acks_per_segment(vm0, outside)
-        check(stage(switch, "ack-offload")["emitted"] > stage(switch, "ack-offload")["packets"], "acknowledgments were made")
-        check(acks > 0.75 * plain, "the sender gets as many acknowledgments as without the stages", f"{acks:.3f}, {plain:.3f}")
-        check(acks < 1.25 * plain + 0.05, "and no more", f"{acks:.3f}, {plain:.3f}")
+        made = stage(switch, "ack-offload")
+        check(made["emitted"] > made["packets"], "acknowledgments were made", made)
+        check(0.75 * plain < acks < 1.25 * plain, "the sender gets as many acknowledgments as without", (acks, plain))
         check(window > 0.25 * plain_window, "its window grows", (window, plain_window))
         captures_are_clean(vm0, outside, interface, directory)
 
@@ -129,16 +135,18 @@ def captures_are_clean(vm0, outside, interface, directory):
     if not shutil.which("tshark") or not shutil.which("tcpdump"):
         raise Skip("tshark and tcpdump are not installed")
     files = [directory / "outside.pcap", directory / "guest.pcap"]
-    far = outside.spawn(["tcpdump", "-i", interface, "-s", "160", "-w", str(files[0]), "tcp"], log=directory / "tcpdump.log")
+    log = directory / "tcpdump.log"
+    far = outside.spawn(["tcpdump", "-i", interface, "-s", "160", "-w", str(files[0]), "tcp"], log=log)
     near = vm0.spawn("tcpdump -i eth0 -s 160 -c 20000 -w /tmp/guest.pcap tcp")
-    wait_until("tcpdump listens", lambda: "listening" in (directory / "tcpdump.log").read_text())
+    wait_until("tcpdump listens", lambda: "listening" in log.read_text())
     wait_until("tcpdump listens in the guest", lambda: vm0.run("test -s /tmp/guest.pcap", check=False).status == 0)
-    stream(vm0, outside, 1)
+    stream(vm0, outside, 1, MODERATE)
     near.kill()
     far.stop(5)
     files[1].write_bytes(vm0.run("cat /tmp/guest.pcap", timeout=60).stdout)
     for file in files:
-        read = subprocess.run(["tshark", "-r", str(file), "-Y", f"tcp and {ODD}"], capture_output=True, text=True, timeout=120, check=False)
+        argv = ["tshark", "-r", str(file), "-Y", ODD]
+        read = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
         check(read.returncode == 0, f"tshark reads {file.name}", read.stderr)
         check(not read.stdout.strip(), f"tshark finds nothing odd in {file.name}", read.stdout[:2000])
 
