@@ -57,7 +57,7 @@
 
 #define PLACES 256
 #define LISTS 512
-#define AHEAD 6 /* packets between the one that is looked at and the one that is fetched */
+#define AHEAD 6u /* packets between the one that is looked at and the one that is fetched */
 
 #define GOOD_IN_SOFTWARE 0
 #define GOOD_FROM_PORT 1
@@ -514,9 +514,9 @@ aggregation_process(struct pv_stage_self *self, struct pv_run *run, struct rte_m
 {
 	struct burst burst = { .self = self, .run = run, .table = self->state };
 
-	for (uint16_t i = 0; i < RTE_MIN(count, 2 * AHEAD); i++)
+	for (unsigned int i = 0; i < RTE_MIN((unsigned int)count, 2 * AHEAD); i++)
 		fetch_packet(packets[i]);
-	for (uint16_t i = 0; i < RTE_MIN(count, AHEAD); i++)
+	for (unsigned int i = 0; i < RTE_MIN((unsigned int)count, AHEAD); i++)
 		fetch_headers(packets[i]);
 	for (uint16_t i = 0; i < count; i++) {
 		if (i + 2 * AHEAD < count)
