@@ -57,6 +57,12 @@ pv_stage_drop(struct pv_run *run, struct rte_mbuf *packet, uint16_t reason)
 	pv_drop(run->worker, egress ? pv_packet_egress(packet) : packet->port, run->self->drop_base + reason, packet);
 }
 
+void
+pv_stage_drop_unmade(struct pv_run *run, uint16_t port, uint16_t reason)
+{
+	run->worker->ports[port].drops[run->self->drop_base + reason]++;
+}
+
 static void
 run_stage(struct pv_run *run, struct rte_mbuf **packets, uint16_t count)
 {

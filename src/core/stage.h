@@ -92,6 +92,9 @@ pv_emit(struct pv_run *run, struct rte_mbuf *packet)
 /* Frees a packet and counts it under a reason of the stage's own table: `reason` is the index there. */
 void pv_stage_drop(struct pv_run *run, struct rte_mbuf *packet, uint16_t reason);
 
+/* Counts under such a reason, at `port`, a packet that the stage would have made and that there was no buffer for. */
+void pv_stage_drop_unmade(struct pv_run *run, uint16_t port, uint16_t reason);
+
 /*
  * The port that a packet came from (its id is in mbuf->port at every hook) and, at the egress hooks, the one it goes
  * to. A stage that makes packets sets both; rte_pktmbuf_copy() takes them over.
