@@ -35,9 +35,9 @@ from support import (
 from lab.daemon import DaemonError
 from lab.netns import host
 
-MIB = 32
-MIB_EACH_WAY = 16  # to the kernel, of IPv4 and of IPv6
-FRAMES = 3000  # that are looked at
+MIB = 24
+MIB_EACH_WAY = 12  # to the kernel, of IPv4 and of IPv6
+FRAMES = 2000  # that are looked at
 ADDRESS = "10.77.0.9"
 ADDRESS_6 = "fd77::9"
 FRAME_MAX = 1514  # without tags
