@@ -297,6 +297,7 @@ a_pool_that_runs_dry_in_a_large_packet_costs_the_packet_and_nothing_else(void **
 				uint16_t n = pv_vio_receive(&it.bench->vio, 0, &packet, 1);
 
 				assert_int_equal(n + it.bench->dropped[PV_DROP_NO_BUFFER], 1);
+				assert_int_equal(counters(&it).copied + counters(&it).shared, n);
 				arrived += n;
 				lost += 1u - n;
 				if (n == 1)
