@@ -24,8 +24,8 @@ static struct pv_drop_reason reasons[PV_DROP_MAX] = {
 	[PV_DROP_HOST_REFUSED] = { "host_refused",
 				   "the host kernel does not take the frame: its interface is down, for "
 				   "example" },
-	[PV_DROP_NEEDS_OFFLOAD] = { "needs_offload",
-				    "the frame needs an offload that neither its receiver nor the offload driver can do" },
+	[PV_DROP_NEEDS_OFFLOAD] = { "needs_offload", "the frame needs an offload that neither its receiver nor the "
+						     "offload driver can do" },
 	[PV_DROP_BAD_CHAIN] = { "bad_chain",
 				"a guest's descriptor chain that is no frame: too short for the header, or "
 				"with buffers of the wrong direction" },

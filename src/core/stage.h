@@ -170,8 +170,8 @@ struct pv_stage {
 				     const struct rte_mbuf *packet);
 
 	/*
-	 * Features of virtio-net (1ULL << VIRTIO_NET_F_…) that guests are offered where the stage is listed, beside what
-	 * the primitive "guest-interface" offers: without them it is of little use.
+	 * Features of virtio-net (1ULL << VIRTIO_NET_F_…) that guests are offered where the stage is listed, beside
+	 * what the primitive "guest-interface" offers: without them it is of little use.
 	 */
 	uint64_t guest_features;
 
