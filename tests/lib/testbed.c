@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "testbed.h"
+#include "vio/offload.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -335,6 +336,14 @@ testbed_clear(struct testbed *testbed)
 {
 	for (uint16_t i = 0; i < testbed->datapath->n_ports; i++)
 		clear_out(fake_of(testbed, i));
+}
+
+struct testbed *
+testbed_take_large(struct testbed *testbed)
+{
+	for (uint16_t i = 0; testbed != NULL && i < testbed->datapath->n_ports; i++)
+		testbed->datapath->ports[i]->offloads = PV_OFFLOAD_ALL;
+	return testbed;
 }
 
 void

@@ -53,6 +53,9 @@ const struct rte_mbuf *testbed_packet(struct testbed *testbed, uint16_t port, ui
 uint16_t testbed_packet_queue(struct testbed *testbed, uint16_t port, uint32_t index);
 void testbed_clear(struct testbed *testbed);
 
+/* Has all ports take packets that are to be segmented or lack a checksum. Returns the testbed; NULL is fine. */
+struct testbed *testbed_take_large(struct testbed *testbed);
+
 /* Makes the port take at most `packets` more. */
 void testbed_limit(struct testbed *testbed, uint16_t port, uint32_t packets);
 

@@ -946,7 +946,7 @@ new_testbed(void)
 
 	setup.stages[0] = pv_stage_find("receive-aggregation");
 	setup.stages[1] = pv_stage_find("ack-offload");
-	return testbed_new(&setup);
+	return testbed_take_large(testbed_new(&setup));
 }
 
 static void

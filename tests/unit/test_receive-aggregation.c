@@ -1221,7 +1221,7 @@ new_testbed(void)
 	struct testbed_setup setup = wire_and_guest;
 
 	setup.stages[0] = pv_stage_find("receive-aggregation");
-	return testbed_new(&setup);
+	return testbed_take_large(testbed_new(&setup));
 }
 
 static void
@@ -1260,7 +1260,7 @@ what_guests_send_is_left_alone(void **state)
 
 	setup.wires = 0;
 	setup.stages[0] = pv_stage_find("receive-aggregation");
-	testbed = testbed_new(&setup);
+	testbed = testbed_take_large(testbed_new(&setup));
 	make_pair(&a, &b);
 	a.mac = b.mac = 1;
 	inject(testbed, 0, &a);
