@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Aggregation end to end: a stock guest and a stock kernel behind a wire, with the stages and without.
 
-Over a good wire: the same bytes, packets that really were aggregated, as many acknowledgments at the sender as without
-the stages, and a congestion window that grows as it does without; captures of both ends in which tshark finds nothing
-odd. Over a wire that loses, doubles and reorders (plugins/impair.c): the same bytes, and no more retransmissions than
+Over a good wire: the same bytes, packets that really were aggregated, at the sender no fewer acknowledgments than without
+the stages and no more than one for every second segment, and a congestion window that grows as it does without; captures
+of both ends in which tshark finds nothing odd. Over a wire that loses, doubles and reorders (plugins/impair.c): the same bytes, and no more retransmissions than
 without the stages.
 
 Usage: aggregation.py [MIB]   so much to the guest, 96 unless given
@@ -48,8 +48,10 @@ IMPAIRED = {"lose": 20, "double": 20, "reorder": 50}
 SECONDS = 4
 MODERATE = "200M"  # bits per second that a guest can take without losing frames
 PATIENCE_US = 1000  # a burst waits for a guest that is slow, so that nothing is lost on a good wire
-# Warnings and errors of tshark, but that a receiver is slower than its sender.
-ODD = "tcp and _ws.expert.severity >= 0x00600000 and not tcp.analysis.window_full and not tcp.analysis.zero_window"
+# Warnings and errors of tshark, but that a receiver is slower than its sender, or than its sender's patience (RFC 8985).
+ODD = "tcp and _ws.expert.severity >= 0x00600000" + "".join(
+    f" and not {harmless}" for harmless in ("tcp.analysis.window_full", "tcp.analysis.zero_window", "tcp.options.sack.dsack")
+)
 
 
 def impairment(seed):
@@ -125,7 +127,9 @@ def over_a_good_wire(directory):
         acks, window, _ = acks_per_segment(vm0, outside)
         made = stage(switch, "ack-offload")
         check(made["emitted"] > made["packets"], "acknowledgments were made", made)
-        check(0.75 * plain < acks < 1.25 * plain, "the sender gets as many acknowledgments as without", (acks, plain))
+        # Linux gathers what waits for a busy receiver, so a guest by itself acknowledges less than each second segment.
+        check(acks > 0.75 * plain, "the sender gets no fewer acknowledgments than without the stages", (acks, plain))
+        check(acks < 0.55, "and at most one for every second segment", acks)
         check(window > 0.25 * plain_window, "its window grows", (window, plain_window))
         captures_are_clean(vm0, outside, interface, directory)
 

@@ -283,9 +283,14 @@ def drops(switch, port, reason):
 
 
 def is_conserved(switch):
-    """Whether every frame that came in, every copy of one and every segment, has gone out or was dropped with a reason."""
+    """Whether every frame that came in, every copy of one and every segment, has gone out or was dropped with a reason.
+
+    Stages make more packets or less of those that they are given.
+    """
     there = ports(switch).values()
-    made = sum(port["software_offload"]["segments"] - port["software_offload"]["segmented"] for port in there)
+    stages = [one for one in switch.ctl("show", "stages")["stages"] if one["kind"] == "packet"]
+    made = sum(stage["emitted"] + stage["dropped"] - stage["packets"] for stage in stages)
+    made += sum(port["software_offload"]["segments"] - port["software_offload"]["segmented"] for port in there)
     flooded = sum(worker["flooded"] for worker in switch.ctl("show", "workers")["workers"])
     received = sum(port["rx"]["packets"] for port in there)
     gone = sum(port["tx"]["packets"] + sum(port["drops"].values()) for port in there)
