@@ -29,9 +29,10 @@
  * Order. Packets without a template wait until one with a template is next, and are sent the generic way before it. A
  * packet does not overtake those that wait for egress stages either. So what goes out, and in which order, is the same.
  *
- * Shapes. The polling round is one inline code (core/path_inline.h), compiled for: one worker, no packet stages, all
- * ports vhost-user with the data path vio; the same with other ports among them; all else. Each is there with and
- * without brackets for signals (base/critical.h). The first two call the data path directly.
+ * Shapes. The polling round is one inline code (core/path_inline.h), compiled for: one worker, no packet stages where
+ * packets of its ports pass, all ports vhost-user with the data path vio; the same with other ports among them; all
+ * else. Each is there with and without brackets for signals (base/critical.h). The first two call the data path
+ * directly.
  *
  * Counters. A stage that was not called because of its decision counts packets, emitted and dropped as if it had been,
  * but no calls. Time that templates take is the switch's. hits, misses, stale (misses because a guard failed) and
@@ -674,6 +675,20 @@ can_decide(const struct pv_chain *chain)
 	return true;
 }
 
+/* Whether there are stages on the way of any port's packets. */
+static bool
+has_stages(const struct pv_worker *worker)
+{
+	const struct pv_chain *chain = worker->packet_stages.chain;
+	const struct pv_datapath *datapath = worker->datapath;
+
+	for (uint16_t i = 0; i < datapath->n_ports; i++)
+		if (chain[pv_path_ingress_hook(datapath->ports[i])].count > 0 ||
+		    chain[pv_egress_hook(datapath->ports[i])].count > 0)
+			return true;
+	return false;
+}
+
 static const struct pv_path *
 choose(struct pv_worker *worker)
 {
@@ -685,7 +700,7 @@ choose(struct pv_worker *worker)
 		table->decided[hook] = can_decide(&worker->packet_stages.chain[hook]);
 	if (table->likeness == PV_LIKE_FLOW)
 		return &any_by_flow;
-	if (worker->packet_stages.n > 0 || datapath->config->n_workers > 1)
+	if (has_stages(worker) || datapath->config->n_workers > 1)
 		return &any_by_addresses;
 	if (are_all_vio(datapath))
 		return signals ? &all_vio_signals : &all_vio;

@@ -1012,7 +1012,12 @@ the_path_fits_the_worker(void **state)
 {
 	const struct testbed_setup staged = { .ports = 2, .stages = { &odd_at_egress } };
 	const struct testbed_setup two_workers = { .ports = 2, .workers = 2 };
+	const struct pv_stage *of_wires = pv_stage_find("receive-aggregation");
+	const struct testbed_setup guests = { .ports = 2, .stages = { of_wires } };
+	const struct testbed_setup wired = { .ports = 2, .wires = 2, .stages = { of_wires } };
 
+	assert_string_equal(shape_of(&guests, "l2"), "fused: one worker, no stages");
+	assert_string_equal(shape_of(&wired, "l2"), "templates");
 	assert_string_equal(shape_of(&three, "l2"), "fused: one worker, no stages");
 	assert_string_equal(shape_of(&staged, "l2"), "templates");
 	assert_string_equal(shape_of(&two_workers, "l2"), "templates");
