@@ -53,6 +53,7 @@ static const struct feature virtio_features[] = {
 	{ VIRTIO_F_ACCESS_PLATFORM, "VIRTIO_F_ACCESS_PLATFORM", "QEMU: iommu_platform=on with a vIOMMU" },
 	{ VIRTIO_F_RING_PACKED, "VIRTIO_F_RING_PACKED", "QEMU: packed=on; virtio-user: packed_vq=1" },
 	{ VIRTIO_F_IN_ORDER, "VIRTIO_F_IN_ORDER", "the guest's driver; virtio-user: in_order=1" },
+	{ VIRTIO_NET_F_RSC_EXT, "VIRTIO_NET_F_RSC_EXT", "the guest's driver; that of Linux does not know it" },
 };
 
 static const struct feature protocol_features[] = {
@@ -69,7 +70,8 @@ static const struct feature protocol_features[] = {
 uint64_t
 pv_vhost_own_features(bool has_mac)
 {
-	return BIT(VIRTIO_NET_F_CTRL_VLAN) | BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | (has_mac ? BIT(VIRTIO_NET_F_MAC) : 0);
+	return BIT(VIRTIO_NET_F_CTRL_VLAN) | BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | BIT(VIRTIO_NET_F_RSC_EXT) |
+	       (has_mac ? BIT(VIRTIO_NET_F_MAC) : 0);
 }
 
 uint64_t
@@ -86,6 +88,8 @@ pv_vhost_offered(enum pv_frontend frontend, uint64_t able, uint16_t queues, uint
 		offered &= ~DEVICE_MODEL;
 	if (queues == 1)
 		offered &= ~BIT(VIRTIO_NET_F_MQ);
+	if ((wanted & BIT(VIRTIO_NET_F_GUEST_TSO4)) == 0)
+		offered &= ~BIT(VIRTIO_NET_F_RSC_EXT); /* it is about large packets */
 	return offered;
 }
 
@@ -97,6 +101,8 @@ refusal_of_model(uint64_t able, uint64_t bit, const char **change)
 		*change = "\"data-path\": \"vio\"; for another frontend: \"guest\": \"qemu\" or \"virtio-user\"";
 	else if (bit == BIT(VIRTIO_NET_F_MQ))
 		*change = "the port's \"queues\": 2 or more";
+	else if (bit == BIT(VIRTIO_NET_F_RSC_EXT))
+		*change = "list the stage \"receive-aggregation\"";
 	else
 		*change = "the port's \"mac\"";
 	return "pktvirt, for a User-mode Linux guest";

@@ -26,8 +26,9 @@ extern const char *const pv_frontend_names[];
  * Features of a device model, for frontends that have none. rte_vhost does not know them: it is not told that they were
  * offered or accepted. "Whose control queue we serve" and "offered one of these" are the same.
  */
-#define PV_VHOST_OWN_FEATURES \
-	(1ULL << VIRTIO_NET_F_MAC | 1ULL << VIRTIO_NET_F_CTRL_VLAN | 1ULL << VIRTIO_NET_F_CTRL_MAC_ADDR)
+#define PV_VHOST_OWN_FEATURES                                                                             \
+	(1ULL << VIRTIO_NET_F_MAC | 1ULL << VIRTIO_NET_F_CTRL_VLAN | 1ULL << VIRTIO_NET_F_CTRL_MAC_ADDR | \
+	 1ULL << VIRTIO_NET_F_RSC_EXT)
 
 /* Those that a data path with a control queue of ours has; `has_mac`: the port's configuration names an address. */
 uint64_t pv_vhost_own_features(bool has_mac);

@@ -306,6 +306,7 @@ pv_vio_choose_control(struct pv_vio *vio, uint64_t features)
 
 	vio->enabled[PV_VIO_CONTROL] = false;
 	vio->control_ring = PV_VIO_NO_RING;
+	vio->tells_segments = (features & BIT(VIRTIO_NET_F_RSC_EXT)) != 0;
 	pv_control_reset(&vio->control);
 	if ((features & BIT(VIRTIO_NET_F_CTRL_VQ)) == 0)
 		return;

@@ -90,6 +90,7 @@ struct pv_vio {
 	bool packed;
 	uint8_t header_size;		   /* of the virtio-net header in the guest's buffers: 10 or 12 */
 	bool mergeable;			   /* VIRTIO_NET_F_MRG_RXBUF was negotiated */
+	bool tells_segments;		   /* and VIRTIO_NET_F_RSC_EXT, by a guest without a device model */
 	uint32_t copy_break;		   /* bytes, see buffers.h; with */
 	struct pv_translation translation; /* the next, taken over by the rings when they are loaded, */
 	struct pv_io_channel io_channel;   /* as is how their pages are reached */

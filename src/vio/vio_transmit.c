@@ -12,6 +12,7 @@
 
 #include "base/critical.h"
 #include "base/limits.h"
+#include "vio/coalesced.h"
 #include "vio/net_header.h"
 #include "vio/offload.h"
 #include "vio/vio.h"
@@ -354,6 +355,8 @@ deliver(struct delivery *delivery, const struct rte_mbuf *packet, const bool pac
 
 	if (unlikely(pv_net_header_write(packet, vio->features, &header) != 0))
 		return PV_DROP_NEEDS_OFFLOAD;
+	if (unlikely(vio->tells_segments))
+		pv_coalesced_tell(packet, &header);
 	if (likely(delivery->next < delivery->n && delivery->at[delivery->next] != NULL &&
 		   delivery->chains[delivery->next].length >= vio->header_size + packet->pkt_len)) {
 		fill_plain(delivery, &header, packet, packed);

@@ -44,6 +44,16 @@ what_the_data_path_has_not_is_not_offered(void **state)
 			 OTHERS | BIT(VIRTIO_NET_F_CSUM));
 }
 
+static void
+segments_are_counted_for_a_guest_without_a_device_model_that_takes_large_packets(void **state)
+{
+	const uint64_t able = ABLE | pv_vhost_own_features(false), large = BIT(VIRTIO_NET_F_GUEST_TSO4);
+
+	assert_true((pv_vhost_offered(PV_FRONTEND_UML, able, 1, large) & BIT(VIRTIO_NET_F_RSC_EXT)) != 0);
+	assert_int_equal(pv_vhost_offered(PV_FRONTEND_UML, able, 1, 0) & BIT(VIRTIO_NET_F_RSC_EXT), 0);
+	assert_int_equal(pv_vhost_offered(PV_FRONTEND_QEMU, able, 1, large) & BIT(VIRTIO_NET_F_RSC_EXT), 0);
+}
+
 /* What guests are offered with the stage in one or both directions, and without it. */
 static void
 the_stage_offers_a_direction_or_both(void **state)
@@ -129,6 +139,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(of_offloads_those_that_are_wanted_are_offered),
 		cmocka_unit_test(what_the_data_path_has_not_is_not_offered),
+		cmocka_unit_test(segments_are_counted_for_a_guest_without_a_device_model_that_takes_large_packets),
 		cmocka_unit_test(the_stage_offers_a_direction_or_both),
 		cmocka_unit_test(doctor_says_what_to_change_for_an_offload),
 	};

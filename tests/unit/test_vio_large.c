@@ -22,6 +22,7 @@
 #include "driver.h"
 #include "large.h"
 #include "testbed.h"
+#include "vio/coalesced.h"
 #include "vio/net_header.h"
 #include "vio/offload.h"
 #include "vio_bench.h"
@@ -415,6 +416,42 @@ a_large_packet_for_small_buffers_is_lost_and_they_are_not(void **state)
 	end(&it);
 }
 
+/* What a guest is told that negotiated VIRTIO_NET_F_RSC_EXT or not, of a packet that was aggregated or not. */
+static void
+check_told(bool tells, bool coalesced)
+{
+	struct guest it =
+		guest(&(struct guest_setup){ .receives = true, .features = V1 | MERGE | PV_FEATURES_TO_GUEST });
+	struct rte_mbuf *packet = large_packet(&tcp4, it.pool);
+	struct virtio_net_hdr header, expected = header_of(&tcp4);
+	uint16_t chains;
+
+	it.bench->vio.tells_segments = tells;
+	if (coalesced) {
+		packet->ol_flags |= pv_coalesced_flag;
+		*pv_coalesced(packet) = (struct pv_coalesced){ .segments = 42, .dup_acks = 3 };
+	}
+	offer_room(&it, 60, 1, 1536);
+	assert_int_equal(pv_vio_transmit(&it.bench->vio, 0, &packet, 1), 1);
+	take_bytes(&it, 1, 1536, &chains);
+	memcpy(&header, bytes, sizeof(header));
+	if (tells && coalesced) {
+		expected.flags = VIRTIO_NET_HDR_F_RSC_INFO | VIRTIO_NET_HDR_F_DATA_VALID;
+		expected.csum_start = 42;
+		expected.csum_offset = 3;
+	}
+	assert_memory_equal(&header, &expected, sizeof(header));
+	end(&it);
+}
+
+static void
+a_guest_that_wants_to_know_is_told_how_many_segments_a_packet_was(void **state)
+{
+	assert_int_equal(pv_coalesced_init(), 0);
+	for (int i = 0; i < 4; i++)
+		check_told(i & 1, i & 2);
+}
+
 /* The offload driver is before the port; what gets by it nevertheless, such as while a guest changes, is no harm. */
 static void
 a_packet_for_a_guest_without_the_offload_is_lost(void **state)
@@ -483,6 +520,7 @@ main(void)
 		cmocka_unit_test(large_packets_are_delivered_into_mergeable_buffers),
 		cmocka_unit_test(large_packets_are_delivered_into_big_chains),
 		cmocka_unit_test(a_large_packet_for_small_buffers_is_lost_and_they_are_not),
+		cmocka_unit_test(a_guest_that_wants_to_know_is_told_how_many_segments_a_packet_was),
 		cmocka_unit_test(a_packet_for_a_guest_without_the_offload_is_lost),
 		cmocka_unit_test(a_large_packet_may_wait_for_a_translation),
 	};
