@@ -10,8 +10,8 @@
  * one with AMX, whose area has 11008 bytes, the write fails, and with it the first process: the kernel panics.
  *
  * So the area that is written is completed here. What User-mode Linux does not know of is left in its initial state,
- * which is what it is in: a process that uses AMX has to ask for it (arch_prctl), and User-mode Linux does not know that
- * call. Where the area is no larger than it thinks, nothing changes.
+ * which is what it is in: a process that uses AMX has to ask for it (arch_prctl), and User-mode Linux does not know
+ * that call. Where the area is no larger than it thinks, nothing changes.
  *
  * The buffers are static: the stacks of User-mode Linux are small, and only its one kernel thread traces.
  */

@@ -346,7 +346,8 @@ send_what_was_in_flight(const struct suite_case *which, unsigned int gone)
 	}
 	assert_int_equal(frontend_fake_inflight(pair.left, frontend_transmit_ring(pair.left, 0), FETCHED, gone), 0);
 	suite_attach_now(pair.left);
-	wait_for_call(frontend_receive_ring(pair.left, 0)); /* the one before may not have called for what it gave back */
+	wait_for_call(
+		frontend_receive_ring(pair.left, 0)); /* the one before may not have called for what it gave back */
 	exchange(&pair);
 	assert_int_equal(frontend_inflight(pair.left, frontend_transmit_ring(pair.left, 0)), 0);
 	detach_pair(&pair);
