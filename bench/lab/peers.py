@@ -79,6 +79,7 @@ class Pktvirt(Peer):
 
     memory_mb = 320
     data_path = "rte_vhost"
+    baseline = "none"
     stages = ()
 
     def __init__(self, cpu):
@@ -90,6 +91,7 @@ class Pktvirt(Peer):
         """Its configuration with the sockets in a directory."""
         return {
             "workers": [cpu],
+            "baseline": cls.baseline,
             "ports": [
                 {
                     "name": name,
@@ -181,6 +183,27 @@ class PktvirtRteVhost(Pktvirt):
     """DPDK's data path in our switch."""
 
     name, label = "pktvirt-rte-vhost", "pktvirt, rte_vhost"
+
+
+class PktvirtEul(Pktvirt):
+    """All techniques of Koh et al. (LCN 2006), over the baseline of User-mode Linux; the worker polls."""
+
+    name, label = "pktvirt-eul", "pktvirt, all techniques"
+    data_path, baseline = "vio", "uml"
+    stages = (
+        {"signal-free-sync": {"mode": "poll"}},
+        "batched-syscalls",
+        "translation-cache",
+        "shared-buffer-rings",
+        "specialization",
+    )
+
+
+def without(stage):
+    """The same but for one of them, which is done User-mode Linux's way."""
+    rest = tuple(one for one in PktvirtEul.stages if stage not in one)
+    names = {"name": f"without-{stage}", "label": f"without {stage}", "stages": rest}
+    return type(f"Without_{stage}", (PktvirtEul,), names)
 
 
 class Testpmd(Peer):
@@ -407,4 +430,9 @@ def timed(read):
     return read(), (start + time.monotonic_ns()) // 2
 
 
-PEERS = {peer.name: peer for peer in (PktvirtShared, PktvirtCopy, PktvirtRteVhost, Testpmd, Ovs)}
+USUAL_PEERS = (PktvirtShared, PktvirtCopy, PktvirtRteVhost, Testpmd, Ovs)
+# What each technique is worth beside all others, measured without a kernel in the way.
+WITHOUT = tuple(
+    without(stage) for stage in ("batched-syscalls", "translation-cache", "shared-buffer-rings", "specialization")
+)
+PEERS = {peer.name: peer for peer in (*USUAL_PEERS, PktvirtEul, *WITHOUT)}
