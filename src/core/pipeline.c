@@ -60,6 +60,7 @@ pv_stage_drop(struct pv_run *run, struct rte_mbuf *packet, uint16_t reason)
 void
 pv_stage_drop_unmade(struct pv_run *run, uint16_t port, uint16_t reason)
 {
+	run->self->counters.dropped++;
 	run->worker->ports[port].drops[run->self->drop_base + reason]++;
 }
 

@@ -251,7 +251,8 @@ let_go_between(struct burst *burst, const struct pv_tcp *tcp)
 	struct table *table = burst->table;
 
 	for (uint16_t i = 0; i < table->used && burst->self->held > 0; i++)
-		if (memcmp(&table->places[i].flow[PV_TCP_FLOW_ADDRESSES], &tcp->flow[PV_TCP_FLOW_ADDRESSES],
+		if (table->places[i].head != NULL &&
+		    memcmp(&table->places[i].flow[PV_TCP_FLOW_ADDRESSES], &tcp->flow[PV_TCP_FLOW_ADDRESSES],
 			   sizeof(tcp->flow) - PV_TCP_FLOW_ADDRESSES * sizeof(tcp->flow[0])) == 0)
 			let_go(burst, &table->places[i]);
 }

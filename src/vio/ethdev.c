@@ -172,6 +172,16 @@ choose_offloads(const struct rte_eth_dev_info *info, uint64_t *wanted)
 	return able;
 }
 
+/*
+ * To a virtio device "checks checksums" also means that it may hand over frames without one, and DPDK's driver says no
+ * more of them than that it does not know.
+ */
+static bool
+is_virtio(const struct rte_eth_dev_info *info)
+{
+	return strncmp(info->driver_name, "net_virtio", strlen("net_virtio")) == 0;
+}
+
 static void
 use_offloads(struct pv_port *port, const struct ethdev *ethdev, const struct pv_port_env *env)
 {
@@ -201,7 +211,7 @@ configure(struct pv_port *port, struct ethdev *ethdev, uint32_t queues, const st
 	conf.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
 	if ((env->guest_features & PV_FEATURES_FROM_GUEST) != 0)
 		ethdev->able = choose_offloads(&info, &conf.txmode.offloads);
-	if ((env->guest_features & PV_FEATURES_TO_GUEST) != 0)
+	if ((env->guest_features & PV_FEATURES_TO_GUEST) != 0 && !is_virtio(&info))
 		conf.rxmode.offloads = info.rx_offload_capa & RX_CHECKSUMS;
 	use_offloads(port, ethdev, env);
 	port->ops = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0 ? &ethdev_ops : &linear_ops;

@@ -33,6 +33,8 @@ make_whole(const struct pv_port *port, struct rte_mbuf *packet)
 
 	if (unlikely(is_unsegmented(port, header, packet)))
 		return PV_DROP_UNSEGMENTED;
+	if ((header->flags & VIRTIO_NET_HDR_F_DATA_VALID) != 0)
+		packet->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD; /* the device has looked */
 	return needs_checksum && pv_net_header_complete(header, packet) < 0 ? PV_DROP_BAD_HEADER : WHOLE;
 }
 

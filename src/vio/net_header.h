@@ -35,10 +35,10 @@
 	 RTE_MBUF_F_RX_L4_CKSUM_GOOD)
 
 /*
- * Segments that a frame becomes at most: 64 KiB in the smallest ones that Linux makes (36 bytes) are fewer. With more a
- * guest would keep whoever cuts its frames busy, be it the kernel.
+ * Segments that a packet may be cut into: each costs its receiver and the switch as a packet does, and a guest chooses
+ * their size. 64 KiB in segments of 88 bytes are fewer; a TCP with smaller ones sends less at once.
  */
-#define PV_SEGMENTS_MAX 2048
+#define PV_SEGMENTS_MAX 768
 
 /*
  * Computes the checksum that the sender left to a device, and puts it into the frame: for a header with NEEDS_CSUM that

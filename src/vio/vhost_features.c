@@ -88,8 +88,9 @@ pv_vhost_offered(enum pv_frontend frontend, uint64_t able, uint16_t queues, uint
 		offered &= ~DEVICE_MODEL;
 	if (queues == 1)
 		offered &= ~BIT(VIRTIO_NET_F_MQ);
-	if ((wanted & BIT(VIRTIO_NET_F_GUEST_TSO4)) == 0)
-		offered &= ~BIT(VIRTIO_NET_F_RSC_EXT); /* it is about large packets */
+	/* It is about large packets, and needs that the guest may send some (virtio 1.2, 5.1.3.1). */
+	if ((wanted & BIT(VIRTIO_NET_F_GUEST_TSO4)) == 0 || (wanted & BIT(VIRTIO_NET_F_HOST_TSO4)) == 0)
+		offered &= ~BIT(VIRTIO_NET_F_RSC_EXT);
 	return offered;
 }
 
@@ -102,7 +103,7 @@ refusal_of_model(uint64_t able, uint64_t bit, const char **change)
 	else if (bit == BIT(VIRTIO_NET_F_MQ))
 		*change = "the port's \"queues\": 2 or more";
 	else if (bit == BIT(VIRTIO_NET_F_RSC_EXT))
-		*change = "list the stage \"receive-aggregation\"";
+		*change = "list the stages \"offload\" and \"receive-aggregation\"";
 	else
 		*change = "the port's \"mac\"";
 	return "pktvirt, for a User-mode Linux guest";

@@ -21,9 +21,10 @@
 enum { FRAME_SENT = -1, RING_FULL = -2, RING_STOPS = -3 }; /* or a drop reason */
 
 #define PREFETCH_LINES 8
-#define HELD_MAX_MS 100	 /* without an answer of the frontend */
-#define FURTHER_MAX 1024 /* descriptors of a frame's further chains: each costs time, however little it holds */
-#define USED_MAX 256	 /* chains of one frame: of 64 KiB in buffers of 256 bytes, which nobody offers */
+#define HELD_MAX_MS 100	     /* without an answer of the frontend */
+#define HELD_BUFFERS_MAX 256 /* of the pool, by the frames that a ring holds */
+#define FURTHER_MAX 1024     /* descriptors of a frame's further chains: each costs time, however little it holds */
+#define USED_MAX 256	     /* chains of one frame: of 64 KiB in buffers of 256 bytes, which nobody offers */
 _Static_assert(PV_BURST_MAX + USED_MAX <= PV_INFLIGHT_ENTRIES, "what is pushed together can be noted");
 
 struct delivery {
@@ -452,6 +453,26 @@ transmit_either(struct pv_vio *vio, struct pv_vio_ring *ring, uint16_t queue, st
 
 /* --- waiting for the IOTLB ---------------------------------------------------------------------------------------- */
 
+/* Whether one more may be held: large packets take many buffers, which all ports need. */
+static bool
+may_hold(const struct pv_vio *vio, const struct pv_vio_ring *ring, const struct rte_mbuf *packet)
+{
+	uint32_t buffers = packet->pkt_len / vio->room + 1;
+
+	for (uint16_t i = 0; i < ring->n_held; i++)
+		buffers += ring->held[i]->nb_segs;
+	return ring->held != NULL && ring->n_held < PV_VIO_HELD_MAX && buffers <= HELD_BUFFERS_MAX;
+}
+
+static bool
+refers_to_a_guest(const struct rte_mbuf *packet)
+{
+	for (; packet != NULL; packet = packet->next)
+		if (RTE_MBUF_HAS_EXTBUF(packet))
+			return true;
+	return false;
+}
+
 /*
  * Keeps packets until the address of the buffer that they would go to is known; returns how many there was room for.
  * They may stay until this guest leaves, so what is in the memory of another one is copied: it must be able to go.
@@ -459,11 +480,12 @@ transmit_either(struct pv_vio *vio, struct pv_vio_ring *ring, uint16_t queue, st
 static uint16_t
 hold(const struct pv_vio *vio, struct pv_vio_ring *ring, struct rte_mbuf **packets, uint16_t count)
 {
-	uint16_t room = ring->held != NULL ? (uint16_t)(PV_VIO_HELD_MAX - ring->n_held) : 0, n = 0;
+	uint16_t n = 0;
 
 	if (ring->n_held == 0)
 		ring->held_until = rte_rdtsc() + rte_get_tsc_hz() / 1000 * HELD_MAX_MS;
-	while (n < count && n < room && (packets[n]->nb_segs == 1 || pv_offload_own(packets[n], vio->pool) == 0))
+	while (n < count && may_hold(vio, ring, packets[n]) &&
+	       (!refers_to_a_guest(packets[n]) || pv_offload_own(packets[n], vio->pool) == 0))
 		ring->held[ring->n_held++] = packets[n++];
 	return n;
 }

@@ -593,6 +593,33 @@ a_port_does_the_offloads_that_are_bound(void **state)
 	assert_int_equal(rte_mempool_in_use_count(pool), 0);
 }
 
+/* A frame whose checksum the device has looked at says so, and no other does. */
+static void
+a_checksum_that_was_looked_at_is_known_to_be_good(void **state)
+{
+	const struct pv_port_env env = { .pool = pool,
+					 .host_io = pv_implementation_find(PV_PRIMITIVE_HOST_IO, "per-packet")->ops };
+	struct pv_host_port host = { .kind = PV_HOST_FILE };
+	struct pv_port port = { .name = "port", .priv = &host, .watch = watch, .frame_max = 1522 };
+	uint8_t frame[HEADER + 60] = { VIRTIO_NET_HDR_F_DATA_VALID };
+	struct rte_mbuf *packets[2];
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
+	host.fd = ends[0];
+	assert_int_equal(pv_host_port_open(&port, &host, &env), 0);
+	assert_int_equal(write(ends[1], frame, sizeof(frame)), sizeof(frame));
+	frame[0] = 0;
+	assert_int_equal(write(ends[1], frame, sizeof(frame)), sizeof(frame));
+	assert_int_equal(pv_host_port_ops.rx_burst(&port, 0, packets, 2), 2);
+	assert_int_equal(packets[0]->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK, RTE_MBUF_F_RX_L4_CKSUM_GOOD);
+	assert_int_equal(packets[1]->ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK, RTE_MBUF_F_RX_L4_CKSUM_UNKNOWN);
+	rte_pktmbuf_free_bulk(packets, 2);
+	pv_host_port_close(&port, &host);
+	close(ends[0]);
+	close(ends[1]);
+}
+
 /* --- packet sockets ----------------------------------------------------------------------------------------------- */
 
 static bool has_veth; /* pvt0 and pvt1, in a namespace of our own */
@@ -841,6 +868,7 @@ main(void)
 		ALL(a_frame_whose_header_cannot_be_put_before_it_is_refused_and_counted),
 		ALL(a_clone_that_asks_for_something_is_refused),
 		cmocka_unit_test(a_port_does_the_offloads_that_are_bound),
+		cmocka_unit_test(a_checksum_that_was_looked_at_is_known_to_be_good),
 		SOCKETS(tags_are_where_they_were),
 		SOCKETS(a_checksum_left_to_a_device_is_where_the_header_says),
 		SOCKETS(a_frame_longer_than_its_buffer_fills_that),

@@ -420,6 +420,36 @@ a_piece_that_lies_in_two_files_is_mapped_in_two(void **state)
 		close(files.file[i].fd);
 }
 
+static void
+a_packet_in_very_many_pieces_is_not_mapped(void **state)
+{
+	static struct iovec piece[65];
+	const struct pv_memory memory = { .n_regions = 0 };
+	struct pv_grant_counters counters = { 0 };
+	struct pv_grant_files files = { .n = 0 };
+	struct pv_pieces pieces = { .piece = piece, .n = 65, .max = 65, .bytes = 65 };
+	_Atomic uint32_t faulted = 0;
+	struct pv_grants *grants;
+	int fd = memfd_create("guest", MFD_CLOEXEC);
+	uint8_t *memory_of_guest;
+
+	assert_int_equal(ftruncate(fd, PAGE), 0);
+	memory_of_guest = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	for (int i = 0; i < 65; i++)
+		piece[i] = (struct iovec){ memory_of_guest + 2 * i, 1 };
+	pv_grant_files_add(&files, fd, memory_of_guest, PAGE);
+	grants = pv_grants_new(&files, &memory, 65, &faulted, &counters);
+	assert_false(pv_grants_map(grants, &pieces, UINT64_MAX, false));
+	assert_int_equal(counters.failures, 1);
+	assert_int_equal(counters.error, E2BIG);
+	assert_int_equal(pv_grants_count(grants), 0);
+	assert_true(pv_grants_map(grants, &pieces, 64, false));
+	pv_grants_unmap(grants, 0);
+	pv_grants_free(grants);
+	munmap(memory_of_guest, PAGE);
+	close(fd);
+}
+
 /* Maps 300 bytes over the border of two huge pages, again and again. */
 static void
 map_huge_pages(const struct pv_grant_files *files)
@@ -755,6 +785,7 @@ main(void)
 		cmocka_unit_test(a_port_reports_how_it_reaches_pages_and_mappings_per_frame),
 		cmocka_unit_test(frames_cross_in_every_mode_over_every_ring_and_translation),
 		cmocka_unit_test(a_piece_that_lies_in_two_files_is_mapped_in_two),
+		cmocka_unit_test(a_packet_in_very_many_pieces_is_not_mapped),
 		cmocka_unit_test(of_a_file_of_huge_pages_whole_ones_are_mapped),
 		cmocka_unit_test(huge_pages_are_mapped_and_unmapped_by_the_kernel),
 		cmocka_unit_test(no_mapping_is_left_behind_in_any_mode),

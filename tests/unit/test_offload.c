@@ -25,7 +25,7 @@
 #include "vio_bench.h"
 
 #define PACKETS 4000
-#define SEGMENTS_MAX 2048
+#define SEGMENTS_MAX PV_SEGMENTS_MAX
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_pool, free_pool)
 
 static struct rte_mempool *pool;

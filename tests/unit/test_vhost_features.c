@@ -47,10 +47,12 @@ what_the_data_path_has_not_is_not_offered(void **state)
 static void
 segments_are_counted_for_a_guest_without_a_device_model_that_takes_large_packets(void **state)
 {
-	const uint64_t able = ABLE | pv_vhost_own_features(false), large = BIT(VIRTIO_NET_F_GUEST_TSO4);
+	const uint64_t able = ABLE | pv_vhost_own_features(false), receives = BIT(VIRTIO_NET_F_GUEST_TSO4),
+		       large = receives | BIT(VIRTIO_NET_F_HOST_TSO4);
 
 	assert_true((pv_vhost_offered(PV_FRONTEND_UML, able, 1, large) & BIT(VIRTIO_NET_F_RSC_EXT)) != 0);
 	assert_int_equal(pv_vhost_offered(PV_FRONTEND_UML, able, 1, 0) & BIT(VIRTIO_NET_F_RSC_EXT), 0);
+	assert_int_equal(pv_vhost_offered(PV_FRONTEND_UML, able, 1, receives) & BIT(VIRTIO_NET_F_RSC_EXT), 0);
 	assert_int_equal(pv_vhost_offered(PV_FRONTEND_QEMU, able, 1, large) & BIT(VIRTIO_NET_F_RSC_EXT), 0);
 }
 
