@@ -267,11 +267,16 @@ def tail(path, lines=LOG_TAIL_LINES):
 
 
 class RunDir:
-    """A private temporary directory with a short name (socket paths are limited to 107 bytes)."""
+    """A private temporary directory with a short name (socket paths are limited to 107 bytes).
+
+    The janitor knows of it before it is there: Ctrl-C may come in between.
+    """
 
     def __init__(self):
-        self.path = Path(tempfile.mkdtemp(prefix="pv-", dir=os.environ.get("XDG_RUNTIME_DIR") or None))
+        parent = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+        self.path = Path(parent) / f"pv-{secrets.token_hex(4)}"
         self._ticket = janitor.add(remove_tree, str(self.path))
+        self.path.mkdir(mode=0o700)
 
     def __truediv__(self, name):
         return self.path / name

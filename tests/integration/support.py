@@ -36,6 +36,7 @@ MARK = "PKTVIRT_TEST"
 CPUS = sorted(os.sched_getaffinity(0))
 SWITCH_CPU, GUEST_CPU = CPUS[0], CPUS[-1]
 DEADLINE_S = 60
+JANITOR_S = 10
 BOOT_S = 120
 TESTPMD_MB = 256
 CONTROL_DIRECTORY = Path("/run/pktvirt")
@@ -110,7 +111,7 @@ def run(main):
         status, reason = SKIPPED, " ".join(str(skip).split())
     except Exception:  # pylint: disable=broad-except
         traceback.print_exc(file=sys.stdout)
-    left = leftovers(run_root.path)
+    left = until_nothing_is_left(run_root.path)
     run_root.remove()
     for line in left:
         print(f"left behind: {line}")
@@ -137,6 +138,14 @@ def require_testpmd(guests):
         Hugepages(guests * TESTPMD_MB // 2).release()
     except (LabError, OSError) as error:
         raise Skip(f"{TESTPMD} cannot run here: {error}") from None
+
+
+def until_nothing_is_left(run_root):
+    """What is left behind; a janitor of a program that was interrupted may still be at work."""
+    deadline = time.monotonic() + JANITOR_S
+    while (left := leftovers(run_root)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
 
 
 def leftovers(run_root):
