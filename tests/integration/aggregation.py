@@ -7,7 +7,9 @@ the stages and no more than one for every second segment, and a congestion windo
 of both ends in which tshark finds nothing odd. Over a wire that loses, doubles and reorders (plugins/impair.c): the same bytes, and no more retransmissions than
 without the stages.
 
-Usage: aggregation.py [MIB]   so much to the guest, 96 unless given
+Usage: aggregation.py [uml|qemu [MIB]]   kind of the guest, and how much it gets: uml and 96 unless given
+
+QEMU without KVM is slow, so that is run by hand.
 """
 
 import contextlib
@@ -28,6 +30,7 @@ from support import (
     daemon,
     is_conserved,
     ports,
+    qemu,
     run,
     running,
     say,
@@ -41,11 +44,13 @@ from support import (
 )
 from lab.netns import host
 
-MIB = int(sys.argv[1]) if len(sys.argv) > 1 else 96
+KIND = sys.argv[1] if len(sys.argv) > 1 else "uml"
+MIB = int(sys.argv[2]) if len(sys.argv) > 2 else 96
+GUESTS = {"uml": uml, "qemu": qemu}
 GUEST, OUTSIDE = "10.77.0.1", "10.77.0.9"
 STAGES = ["receive-aggregation", "ack-offload", "offload"]
 IMPAIRED = {"lose": 20, "double": 20, "reorder": 50}
-STREAM_MIB = 256
+STREAM_MIB = {"uml": 256, "qemu": 32}[KIND]
 MODERATE = "200M"  # bits per second that a guest can take without losing frames
 PATIENCE_US = 1000  # a burst waits for a guest that is slow, so that nothing is lost on a good wire
 # Warnings and errors of tshark, but that a receiver is slower than its sender, or than its sender's patience (RFC 8985).
@@ -68,7 +73,7 @@ def switched(directory, stages, **settings):
     with Namespace("outside") as outside:
         guest_port = vhost("vm0", directory, full_wait_us=PATIENCE_US)
         configuration = config(guest_port, tap("wire0", interface), baseline="xen", stages=stages, **settings)
-        with daemon(configuration) as switch, running(uml("vm0", directory, 1)) as (vm0,):
+        with daemon(configuration) as switch, running(GUESTS[KIND]("vm0", directory, 1)) as (vm0,):
             host("ip", "link", "set", interface, "netns", outside.name)
             outside.run(f"ip addr add {OUTSIDE}/24 dev {interface} && ip link set {interface} up")
             outside.offload(interface, tso="off", gso="off", tx="off", gro="off")
