@@ -44,7 +44,7 @@ ROUNDS = 200      # of the worker, in an interval,
 ROUNDS_TOLD = 5   # or when it has one only if it is told; and in each
 FRAMES = 32       # so many frames of the neighbours arrive
 WINDOW = 64
-LOOKS_IN_VAIN = 5000  # at the ring of a guest, after which nothing comes any more
+LOOKS_IN_VAIN = 1000  # at the ring of a guest, 20 ms apart at the most, after which nothing comes any more
 ATTACHMENTS = 20  # of a guest whose memory changes all the time
 
 
