@@ -22,6 +22,9 @@ struct pv_config_port {
 	uint32_t role; /* enum pv_role; the type's unless given */
 	struct pv_mac mac;
 	uint32_t mtu;
+	uint32_t weight;
+	uint32_t rate_limit_mbps;
+	uint32_t vlan;
 };
 
 struct pv_config_stage {

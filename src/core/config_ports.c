@@ -16,6 +16,12 @@ const struct pv_option pv_config_port_options[] = {
 	PV_OPTION_UINT(struct pv_config_port, mtu, "mtu", 68, 9000, 1500,
 		       "largest packet in bytes, without its Ethernet "
 		       "header"),
+	PV_OPTION_UINT(struct pv_config_port, weight, "weight", 1, 1000, 1,
+		       "share of what contexts send, beside the weights of the others (multi-context-demux)"),
+	PV_OPTION_UINT(struct pv_config_port, rate_limit_mbps, "rate-limit-mbps", 0, 1000000, 0,
+		       "most that the context sends, in Mb/s; 0: no limit (multi-context-demux)"),
+	PV_OPTION_UINT(struct pv_config_port, vlan, "vlan", 0, 4094, 0,
+		       "VLAN of the guest, whose tag its frames carry on wires only; 0: none (multi-context-demux)"),
 	PV_OPTION_ENUM(struct pv_config_port, role, "role", pv_role_names, PV_ROLE_GUEST,
 		       "which hooks its packets pass; the type's own unless given"),
 	PV_OPTION_END,

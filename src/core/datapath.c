@@ -15,6 +15,7 @@
 
 #include "core/path.h"
 #include "core/pipeline.h"
+#include "core/worker_queues.h"
 #include "core/worker_stages.h"
 #include "vio/buffers.h"
 #include "vio/host_io.h"
@@ -164,6 +165,26 @@ pv_guest_features(const struct pv_config *config, const struct pv_binding *bindi
 	return features;
 }
 
+void
+pv_datapath_choose_multiplexing(struct pv_datapath *datapath)
+{
+	const struct pv_binding *binding = find_binding(datapath, PV_PRIMITIVE_MULTIPLEXING);
+
+	datapath->multiplexing = binding->implementation->ops;
+	if (pv_has_contexts(datapath))
+		datapath->contexts = datapath->multiplexing->contexts(binding->options);
+}
+
+static enum pv_protection
+bound_protection(const struct pv_datapath *datapath)
+{
+	const struct pv_binding *binding = find_binding(datapath, PV_PRIMITIVE_MULTIPLEXING);
+	const struct pv_multiplexing *multiplexing = binding->implementation->ops;
+
+	return multiplexing->contexts == NULL ? PV_PROTECT_VALIDATE :
+						multiplexing->contexts(binding->options).protection;
+}
+
 static uint32_t
 bound_wire_offloads(const struct pv_datapath *datapath)
 {
@@ -186,6 +207,7 @@ pv_datapath_port_env(const struct pv_datapath *datapath)
 		.translation = bound_translation(datapath),
 		.guest_features = datapath->guest_features,
 		.wire_offloads = bound_wire_offloads(datapath),
+		.protection = bound_protection(datapath),
 	};
 }
 
@@ -205,6 +227,9 @@ open_port(struct pv_datapath *datapath, const struct pv_config_port *config)
 	port->mac = config->mac;
 	port->mtu = config->mtu;
 	port->frame_max = (uint16_t)(config->mtu + PV_PORT_OVERHEAD);
+	port->vlan = (uint16_t)config->vlan;
+	port->weight = config->weight;
+	port->rate_limit_mbps = config->rate_limit_mbps;
 	port->queues = 1;
 	port->active_queues = 1;
 	port->limit.burst = 10;
@@ -237,55 +262,6 @@ open_ports(struct pv_datapath *datapath)
 	return result;
 }
 
-/* Queue pairs go round the workers, each port beginning with another one. */
-static void
-place_queues(struct pv_datapath *datapath)
-{
-	for (uint16_t i = 0; i < datapath->n_ports; i++)
-		for (uint16_t queue = 0; queue < datapath->ports[i]->queues; queue++)
-			datapath->ports[i]->owner[queue] = (uint16_t)((i + queue) % datapath->config->n_workers);
-}
-
-static int
-take_queues(struct pv_worker *worker)
-{
-	struct pv_datapath *datapath = worker->datapath;
-
-	worker->queues = calloc((size_t)datapath->n_ports * PV_QUEUES_MAX + 1, sizeof(*worker->queues));
-	if (worker->queues == NULL)
-		return -ENOMEM;
-	for (uint16_t i = 0; i < datapath->n_ports; i++) {
-		struct pv_port *port = datapath->ports[i];
-		struct pv_route *route = &worker->route[i];
-
-		for (uint16_t queue = 0; queue < port->queues; queue++) {
-			if (port->owner[queue] != worker->id)
-				continue;
-			route->queues[route->count++] = queue;
-			worker->queues[worker->n_queues++] = (struct pv_queue){ .port = port, .queue = queue };
-		}
-	}
-	return 0;
-}
-
-static int
-make_fan(struct pv_fan *fan, uint16_t destinations)
-{
-	for (uint16_t i = 0; i < destinations; i++) {
-		fan->vector[i] = rte_zmalloc("pv_vector", sizeof(struct pv_vector), RTE_CACHE_LINE_SIZE);
-		if (fan->vector[i] == NULL)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-static void
-free_fan(struct pv_fan *fan, uint16_t destinations)
-{
-	for (uint16_t i = 0; i < destinations; i++)
-		rte_free(fan->vector[i]);
-}
-
 static int
 make_mailboxes(struct pv_worker *worker)
 {
@@ -315,17 +291,12 @@ static int
 build_worker(struct pv_worker *worker)
 {
 	uint16_t n_ports = worker->datapath->n_ports;
-	int result = take_queues(worker);
+	int result = pv_worker_queues_make(worker);
 
-	worker->ports = rte_calloc("pv_port_counters", n_ports + 1u, sizeof(*worker->ports), RTE_CACHE_LINE_SIZE);
-	if (worker->ports == NULL)
-		return -ENOMEM;
+	for (uint16_t i = 0; result == 0 && i < n_ports; i++)
+		result = pv_worker_queues_make_room(worker, i);
 	if (result == 0)
-		result = make_fan(&worker->egress, n_ports);
-	if (result == 0)
-		result = make_fan(&worker->send, n_ports);
-	if (result == 0)
-		result = make_fan(&worker->hand, (uint16_t)worker->datapath->config->n_workers);
+		pv_worker_queues_take(worker);
 	if (result == 0)
 		result = make_mailboxes(worker);
 	if (result == 0)
@@ -375,16 +346,10 @@ release_packets(struct pv_worker *worker)
 static void
 free_worker(struct pv_worker *worker)
 {
-	uint16_t n_ports = worker->datapath->n_ports;
-
 	pv_path_unbind(worker);
 	for (uint16_t from = 0; from < PV_WORKERS_MAX; from++)
 		rte_ring_free(worker->mailbox[from]);
-	free_fan(&worker->egress, n_ports);
-	free_fan(&worker->send, n_ports);
-	free_fan(&worker->hand, (uint16_t)worker->datapath->config->n_workers);
-	free(worker->queues);
-	rte_free(worker->ports);
+	pv_worker_queues_free(worker);
 	rte_free(worker);
 }
 
@@ -392,7 +357,7 @@ static int
 make_tables(struct pv_datapath *datapath)
 {
 	const struct pv_config_settings *settings = &datapath->config->settings;
-	size_t n_ports = datapath->config->n_ports, n_workers = datapath->config->n_workers;
+	size_t n_workers = datapath->config->n_workers;
 	int bound = pv_bind(datapath->config, datapath->bindings, PV_BINDINGS_MAX);
 
 	if (bound < 0)
@@ -402,15 +367,16 @@ make_tables(struct pv_datapath *datapath)
 	datapath->pool = rte_pktmbuf_pool_create("pv_packets", settings->packets - 1, POOL_CACHE, 0,
 						 pv_packet_room(datapath->config), SOCKET_ID_ANY);
 	datapath->fdb =
-		pv_fdb_new(settings->fdb_entries, settings->fdb_ageing_s, settings->fdb_port_limit, (uint16_t)n_ports);
-	datapath->ports = calloc(n_ports, sizeof(*datapath->ports));
+		pv_fdb_new(settings->fdb_entries, settings->fdb_ageing_s, settings->fdb_port_limit, PV_PORTS_MAX);
+	datapath->ports = calloc(PV_PORTS_MAX, sizeof(*datapath->ports));
 	datapath->workers = calloc(n_workers, sizeof(*datapath->workers));
-	datapath->relay = pv_relay_new((uint16_t)n_ports, wake_slot);
+	datapath->relay = pv_relay_new(PV_PORTS_MAX, wake_slot);
 	datapath->qsbr = rte_zmalloc("pv_qsbr", rte_rcu_qsbr_get_memsize((uint32_t)n_workers), RTE_CACHE_LINE_SIZE);
 	if (datapath->pool == NULL || datapath->fdb == NULL || datapath->ports == NULL || datapath->workers == NULL ||
 	    datapath->qsbr == NULL || datapath->relay == NULL)
 		return -ENOMEM;
 	rte_rcu_qsbr_init(datapath->qsbr, (uint32_t)n_workers);
+	pv_datapath_choose_multiplexing(datapath);
 	return pv_pipeline_init();
 }
 
@@ -437,7 +403,8 @@ pv_datapath_new(const struct pv_config *config)
 			 config->settings.packets, config->settings.fdb_entries);
 	if (result == 0)
 		result = open_ports(datapath);
-	place_queues(datapath);
+	for (uint16_t i = 0; i < datapath->n_ports; i++)
+		pv_place_queues(datapath->ports[i], (uint16_t)config->n_workers);
 	if (result == 0) {
 		result = build_workers(datapath);
 		if (result == -ENOMEM)

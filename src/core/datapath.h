@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "core/hold.h"
+#include "core/multiplexing.h"
 #include "core/relay.h"
 #include "core/worker.h"
 
@@ -25,7 +26,9 @@ struct pv_datapath {
 	size_t n_bindings;
 	uint64_t guest_features; /* that guests are offered of PV_FEATURES_OFFLOAD; as the data path was built */
 	uint64_t idle_cycles_before_sleep;
-	enum pv_critical_way critical; /* as bound */
+	enum pv_critical_way critical; /* as bound, */
+	const struct pv_multiplexing *multiplexing;
+	struct pv_contexts_options contexts; /* and what it was given, if guests have contexts */
 	struct pv_relay *relay;
 	struct pv_hold hold;
 	_Atomic bool leave; /* workers end what they run: they are to be held, or */
@@ -68,6 +71,19 @@ int pv_datapath_choose_critical(struct pv_datapath *datapath);
  * -ENOMEM having said so, and some may still go the path before.
  */
 int pv_datapath_choose_path(struct pv_datapath *datapath);
+
+/*
+ * Chooses how guests share the switch, as it is bound. When the workers do not run or are held, and before their paths
+ * are chosen.
+ */
+void pv_datapath_choose_multiplexing(struct pv_datapath *datapath);
+
+/* Whether guests have contexts: each its own address, turns and doorbell (core/multiplexing.h). */
+static inline bool
+pv_has_contexts(const struct pv_datapath *datapath)
+{
+	return datapath->multiplexing->contexts != NULL;
+}
 
 /* Stops the workers, closes the ports and frees everything. NULL is fine. */
 void pv_datapath_free(struct pv_datapath *datapath);

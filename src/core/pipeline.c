@@ -83,7 +83,7 @@ static void
 end_of_chain(struct pv_worker *worker, enum pv_hook hook, struct rte_mbuf **packets, uint16_t count)
 {
 	if ((PV_HOOK_BIT(hook) & PV_HOOKS_INGRESS) != 0) {
-		pv_switch_burst(worker, packets, count);
+		worker->datapath->multiplexing->switch_burst(worker, packets, count);
 		return;
 	}
 	for (uint16_t i = 0; i < count; i++)

@@ -188,12 +188,14 @@ go_over(struct pv_datapath *datapath, struct change *change)
 
 	if (result == 0) {
 		swap_bindings(datapath, change);
+		pv_datapath_choose_multiplexing(datapath);
 		gone_over = rebind_ports(datapath, datapath->n_ports);
 		result = gone_over == datapath->n_ports ? pv_datapath_choose_path(datapath) : -EIO;
 		if (result == 0)
 			result = pv_datapath_choose_critical(datapath);
 		if (result != 0) {
 			swap_bindings(datapath, change);
+			pv_datapath_choose_multiplexing(datapath);
 			rebind_ports(datapath, gone_over);
 			pv_datapath_choose_path(datapath);
 		}

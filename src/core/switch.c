@@ -9,6 +9,7 @@
 #include <rte_ether.h>
 
 #include "core/datapath.h"
+#include "core/multiplexing.h"
 #include "vio/offload.h"
 
 /* The last addresses of this burst and what was found for them. */
@@ -174,8 +175,8 @@ switch_one(struct pv_worker *worker, struct memory *memory, struct rte_mbuf *pac
 		forward(worker, memory, packet);
 }
 
-void
-pv_switch_burst(struct pv_worker *worker, struct rte_mbuf **packets, uint16_t count)
+static void
+bridge_burst(struct pv_worker *worker, struct rte_mbuf **packets, uint16_t count)
 {
 	struct pv_section_counters *section = &worker->counters.section[PV_SECTION_SWITCH];
 	struct memory memory = {
@@ -199,3 +200,12 @@ pv_switch_burst(struct pv_worker *worker, struct rte_mbuf **packets, uint16_t co
 	/* A vector that fills up is sent from in here: sending is not the switch's time. */
 	section->cycles += rte_rdtsc() - *transmit_cycles - start;
 }
+
+static const struct pv_implementation bridge = {
+	.primitive = PV_PRIMITIVE_MULTIPLEXING,
+	.name = "bridge",
+	.summary = "one learning bridge; every guest that is attached is polled in every round",
+	.plain = true,
+	.ops = &(const struct pv_multiplexing){ .switch_burst = bridge_burst, .by_table = true },
+};
+PV_IMPLEMENTATION(bridge)

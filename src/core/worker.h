@@ -182,9 +182,6 @@ pv_worker_wake(struct pv_worker *worker, uint32_t source)
 /* Hands packets to a hook's chain of stages and then to what follows: the switch, or transmission. */
 void pv_chain_run(struct pv_worker *worker, enum pv_hook hook, struct rte_mbuf **packets, uint16_t count);
 
-/* Learns, looks up and delivers packets that have passed the ingress stages. */
-void pv_switch_burst(struct pv_worker *worker, struct rte_mbuf **packets, uint16_t count);
-
 /* Puts a packet on its way to an egress port: to the egress stages, or to the mailbox of the queue's owner. */
 void pv_deliver(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t port);
 

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "base/option.h"
 #include "vio/io_channel.h"
+#include "vio/protection.h"
 #include "vio/translation.h"
 
 #define PV_QUEUES_MAX 16
@@ -43,6 +44,7 @@ struct pv_port_env {
 	uint64_t guest_features; /* that guests are offered of PV_FEATURES_OFFLOAD (vio/offload.h); while a port is
 				    open they do not change */
 	uint32_t wire_offloads;	 /* that are left to a wire port which can do them, of PV_OFFLOAD_ALL */
+	enum pv_protection protection; /* of the memory of a guest that is given one from now on */
 };
 
 struct pv_port_type {
@@ -119,6 +121,14 @@ struct pv_port {
 	const struct pv_port_type *type;
 	struct pv_mac mac; /* static address behind this port, or not set */
 	uint32_t mtu;
+	uint16_t vlan;		  /* that a guest's frames are of, 1 to 4094; 0: of none */
+	uint32_t weight;	  /* share of a context among others */
+	uint32_t rate_limit_mbps; /* of what a context sends; 0: none */
+	/*
+	 * The one address that a context speaks with (its six bytes, first in the lowest, and bit 48); 0 while it is
+	 * not known. Written when it is claimed and given up (core/contexts.c).
+	 */
+	_Atomic uint64_t address;
 	struct pv_log_limit limit; /* for lines a guest can trigger; used by the port's control thread */
 	/* Set by the framework: counts frames that came in at rx_burst of a queue and never became packets (PV_DROP_…).
 	 */

@@ -369,8 +369,8 @@ a_port_has_exactly_one_type(void **state)
 	assert_port_mistakes("{ \"name\": \"p0\", \"vhostuser\": {} }",
 			     "a.json:2: ports[0]: unknown option \"vhostuser\"; did you mean \"vhost-user\"?\n");
 	assert_port_mistakes("{ \"name\": \"p0\", \"bridge\": {} }",
-			     "a.json:2: ports[0]: unknown option \"bridge\"; accepted: name, mac, mtu, role, " TYPES
-			     "\n");
+			     "a.json:2: ports[0]: unknown option \"bridge\"; accepted: name, mac, mtu, weight, "
+			     "rate-limit-mbps, vlan, role, " TYPES "\n");
 }
 
 static void
@@ -607,12 +607,13 @@ a_dump_has_every_effective_value(void **state)
 {
 	struct pv_config *config = parse_good("{ " PORTS ", \"stages\": [ \"test-walk\", \"test-coalesce\" ] }");
 	json_t *dump = pv_config_dump(config);
-	json_t *wanted = json_pack(
-		"{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:[i], s:[{s:s, s:i, s:s, s:{s:s}}], s:[], s:[s, {s:{s:i, s:s}}]}",
-		"name", "pktvirt", "baseline", "none", "packets", 32768, "fdb-entries", 8192, "fdb-ageing-s", 300,
-		"fdb-port-limit", 1024, "idle-sleep-us", 200, "workers", LAST_CPU, "ports", "name", "p0", "mtu", 1500,
-		"role", pv_role_names[config->ports[0].role], "tap", "interface", "pv0", "plugins", "stages",
-		"test-walk", "test-coalesce", "limit", 20, "label", "none");
+	json_t *wanted = json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:[i], s:[{s:s, s:i, s:i, s:i, s:i, s:s, "
+				   "s:{s:s}}], s:[], s:[s, {s:{s:i, s:s}}]}",
+				   "name", "pktvirt", "baseline", "none", "packets", 32768, "fdb-entries", 8192,
+				   "fdb-ageing-s", 300, "fdb-port-limit", 1024, "idle-sleep-us", 200, "workers",
+				   LAST_CPU, "ports", "name", "p0", "mtu", 1500, "weight", 1, "rate-limit-mbps", 0,
+				   "vlan", 0, "role", pv_role_names[config->ports[0].role], "tap", "interface", "pv0",
+				   "plugins", "stages", "test-walk", "test-coalesce", "limit", 20, "label", "none");
 
 	assert_non_null(wanted);
 	assert_true(json_equal(dump, wanted));
