@@ -39,9 +39,9 @@ FLOOD = 500
 
 
 def command(*argv, env=None):
-    """Runs a build tool; its output is shown when it fails."""
+    """Runs a build tool; its output is shown when it fails. A compiler's cache would leave files in our directory."""
     done = subprocess.run(list(map(str, argv)), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=180,
-                          env={**os.environ, **(env or {})}, check=False)
+                          env={**os.environ, "CCACHE_DISABLE": "1", **(env or {})}, check=False)
     check(done.returncode == 0, " ".join(map(str, argv[:2])), done.stdout + done.stderr)
 
 
