@@ -370,7 +370,7 @@ make_tables(struct pv_datapath *datapath)
 		pv_fdb_new(settings->fdb_entries, settings->fdb_ageing_s, settings->fdb_port_limit, PV_PORTS_MAX);
 	datapath->ports = calloc(PV_PORTS_MAX, sizeof(*datapath->ports));
 	datapath->workers = calloc(n_workers, sizeof(*datapath->workers));
-	datapath->relay = pv_relay_new(PV_PORTS_MAX, wake_slot);
+	datapath->relay = pv_relay_new(PV_PORTS_MAX, (uint16_t)n_workers, wake_slot);
 	datapath->qsbr = rte_zmalloc("pv_qsbr", rte_rcu_qsbr_get_memsize((uint32_t)n_workers), RTE_CACHE_LINE_SIZE);
 	if (datapath->pool == NULL || datapath->fdb == NULL || datapath->ports == NULL || datapath->workers == NULL ||
 	    datapath->qsbr == NULL || datapath->relay == NULL)
