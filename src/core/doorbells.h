@@ -57,14 +57,24 @@ void pv_doorbells_init(struct pv_doorbells *doorbells, int bell);
 /* Writes to the bell; what pv_doorbells_ring() does to an owner that is asleep. Any thread. */
 void pv_doorbells_rouse(struct pv_doorbells *doorbells);
 
-/* Has a source taken, and its owner woken for that. Any thread, the owner, too. */
+/*
+ * Has a source taken, without waking the owner: for the owner itself, with what it has found out, such as kicks that
+ * ended its sleep (pv_relay_wait).
+ */
 static inline void
-pv_doorbells_ring(struct pv_doorbells *doorbells, uint32_t source)
+pv_doorbells_note(struct pv_doorbells *doorbells, uint32_t source)
 {
 	const uint32_t word = PV_EVENT_WORD(source);
 
 	atomic_fetch_or_explicit(&doorbells->words[word], PV_EVENT_BIT(source), memory_order_release);
 	atomic_fetch_or(&doorbells->summary, 1ULL << word);
+}
+
+/* Has a source taken, and its owner woken for that. Any thread. */
+static inline void
+pv_doorbells_ring(struct pv_doorbells *doorbells, uint32_t source)
+{
+	pv_doorbells_note(doorbells, source);
 	if (unlikely(atomic_load(&doorbells->asleep)))
 		pv_doorbells_rouse(doorbells);
 }

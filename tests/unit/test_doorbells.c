@@ -159,6 +159,19 @@ the_bell_rings_once_for_each_sleep(void **state)
 	}
 }
 
+static void
+what_the_owner_notes_itself_rings_no_bell(void **state)
+{
+	uint64_t rung[PV_EVENT_WORDS];
+
+	assert_true(pv_doorbells_prepare_sleep(&doorbells));
+	pv_doorbells_note(&doorbells, ONE);
+	pv_doorbells_wake_up(&doorbells);
+	assert_int_equal(count_bells(), 0);
+	assert_true(pv_doorbells_take(&doorbells, rung));
+	assert_true(has(rung, ONE));
+}
+
 /* --- at each instruction ------------------------------------------------------------------------------------------ */
 
 static uint32_t moment; /* the instruction before which the other thread does something */
@@ -450,6 +463,7 @@ main(void)
 		WITH_BELL(only_words_that_the_summary_names_are_looked_at),
 		WITH_BELL(an_owner_that_is_awake_hears_no_bell),
 		WITH_BELL(the_bell_rings_once_for_each_sleep),
+		WITH_BELL(what_the_owner_notes_itself_rings_no_bell),
 	};
 	const struct CMUnitTest by_steps[] = {
 		WITH_BELL(a_take_at_any_moment_of_a_ring_loses_nothing),
