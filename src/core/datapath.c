@@ -13,6 +13,7 @@
 #include <rte_malloc.h>
 #include <rte_mbuf.h>
 
+#include "core/backlog.h"
 #include "core/path.h"
 #include "core/pipeline.h"
 #include "core/worker_queues.h"
@@ -69,6 +70,8 @@ set_up(struct pv_port *port, bool up)
 {
 	struct pv_datapath *datapath = port->framework;
 
+	if (up)
+		port->times_up++;
 	port->up = up;
 	if (up) {
 		for (uint16_t queue = 0; queue < port->queues; queue++)
@@ -173,6 +176,8 @@ pv_datapath_choose_multiplexing(struct pv_datapath *datapath)
 	datapath->multiplexing = binding->implementation->ops;
 	if (pv_has_contexts(datapath))
 		datapath->contexts = datapath->multiplexing->contexts(binding->options);
+	for (uint16_t i = 0; i < datapath->n_workers; i++)
+		pv_backlog_choose(datapath->workers[i]);
 }
 
 static enum pv_protection
@@ -303,6 +308,8 @@ build_worker(struct pv_worker *worker)
 		result = pv_worker_stages_make(worker, worker->datapath->config, NULL, &worker->packet_stages);
 	if (result == 0)
 		result = bind_path(worker);
+	if (result == 0)
+		pv_backlog_choose(worker);
 	return result;
 }
 
@@ -340,6 +347,8 @@ release_packets(struct pv_worker *worker)
 		while (rte_ring_dequeue(worker->mailbox[from], (void **)&packet) == 0)
 			rte_pktmbuf_free(packet);
 	}
+	pv_backlog_free(worker->backlog);
+	worker->backlog = NULL;
 	pv_worker_stages_end(worker);
 }
 

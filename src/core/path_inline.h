@@ -9,6 +9,7 @@
 #include <rte_cycles.h>
 #include <rte_ether.h>
 
+#include "core/backlog.h"
 #include "core/datapath.h"
 #include "core/path.h"
 #include "core/pipeline.h"
@@ -98,7 +99,20 @@ pv_path_tx(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint
 	return port->ops->tx_burst(port, queue, packets, count);
 }
 
-/* Sends to one queue, counts, and drops what it does not take. */
+/* What a queue did not take waits for it, where that is the way, or is dropped. */
+static inline void
+pv_path_not_taken(struct pv_worker *worker, struct pv_port *port, uint16_t queue, struct rte_mbuf **packets,
+		  uint16_t count)
+{
+	if (worker->backlog != NULL) {
+		pv_backlog_keep(worker, port, queue, packets, count);
+		return;
+	}
+	for (uint16_t i = 0; i < count; i++)
+		pv_drop(worker, port->id, port->up ? PV_DROP_RING_FULL : PV_DROP_PORT_DOWN, packets[i]);
+}
+
+/* Sends to one queue, and counts what it takes. */
 static __rte_always_inline void
 pv_path_send_to_queue(struct pv_worker *worker, struct pv_port *port, uint16_t queue, struct rte_mbuf **packets,
 		      uint16_t count, const struct pv_shape *shape)
@@ -108,6 +122,10 @@ pv_path_send_to_queue(struct pv_worker *worker, struct pv_port *port, uint16_t q
 	uint64_t bytes = 0;
 	uint16_t sent;
 
+	if (pv_backlog_waits(worker, port, queue)) {
+		pv_backlog_keep(worker, port, queue, packets, count);
+		return;
+	}
 	for (uint16_t i = 0; i < count; i++) {
 		bool before = pv_critical_enter(events);
 
@@ -115,10 +133,10 @@ pv_path_send_to_queue(struct pv_worker *worker, struct pv_port *port, uint16_t q
 		pv_critical_leave(events, before);
 	}
 	sent = likely(port->up) ? pv_path_tx(port, queue, packets, count, shape) : 0;
-	for (uint16_t i = sent; i < count; i++) {
+	for (uint16_t i = sent; i < count; i++)
 		bytes -= packets[i]->pkt_len;
-		pv_drop(worker, port->id, port->up ? PV_DROP_RING_FULL : PV_DROP_PORT_DOWN, packets[i]);
-	}
+	if (unlikely(sent < count))
+		pv_path_not_taken(worker, port, queue, packets + sent, (uint16_t)(count - sent));
 	counters->tx_packets += sent;
 	counters->tx_bytes += bytes;
 }
@@ -256,7 +274,7 @@ pv_path_round(struct pv_worker *worker, pv_path_forward *forward, const struct p
 		pv_worker_flush(worker);
 	worker->counters.rounds++;
 	worker->counters.packets += packets;
-	return packets;
+	return packets + pv_backlog_run(worker);
 }
 
 #endif

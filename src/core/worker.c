@@ -127,6 +127,7 @@ pv_worker_settle(struct pv_worker *worker)
 {
 	while (pv_worker_poll_mailboxes(worker) > 0)
 		pv_worker_flush(worker);
+	pv_backlog_run(worker); /* what still waits refers to no guest's memory */
 }
 
 /*

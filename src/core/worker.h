@@ -31,6 +31,7 @@
 #define PV_SOURCE_MAIL PV_PORTS_MAX	   /* that there are packets in its mailboxes, */
 #define PV_SOURCE_LEAVE (PV_PORTS_MAX + 1) /* and that datapath->leave was set */
 
+struct pv_backlog;
 struct pv_datapath;
 struct pv_path;
 struct pv_packet_path;
@@ -133,6 +134,7 @@ struct pv_worker {
 	struct pv_fan send;			  /* after them, before tx_burst */
 	struct pv_fan hand;			  /* for other workers, by worker */
 	struct rte_ring *mailbox[PV_WORKERS_MAX]; /* from worker i; NULL from itself */
+	struct pv_backlog *backlog;		  /* what waits for full queues; NULL where nothing does */
 	struct pv_worker_stages packet_stages;
 	const struct pv_packet_path *way; /* as bound (core/path.h) */
 	const struct pv_path *path;	  /* as chosen for the worker's shape */

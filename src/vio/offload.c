@@ -128,6 +128,15 @@ pv_offload_complete(struct rte_mbuf *packet)
 	return result;
 }
 
+bool
+pv_offload_is_own(const struct rte_mbuf *packet)
+{
+	for (; packet != NULL; packet = packet->next)
+		if (RTE_MBUF_HAS_EXTBUF(packet))
+			return false;
+	return true;
+}
+
 int
 pv_offload_own(struct rte_mbuf *packet, struct rte_mempool *pool)
 {

@@ -78,6 +78,9 @@ pv_offload_fits(const struct rte_mbuf *packet, uint32_t frame_max)
  */
 int pv_offload_complete(struct rte_mbuf *packet);
 
+/* Whether a packet refers to no guest's memory. */
+bool pv_offload_is_own(const struct rte_mbuf *packet);
+
 /*
  * Has a packet that refers to a guest's memory, behind its first segment, refer to it no more: the bytes are copied,
  * into the first segment if they fit. 0, or -ENOMEM and the packet is as it was.

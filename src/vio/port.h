@@ -129,6 +129,13 @@ struct pv_port {
 	 * not known. Written when it is claimed and given up (core/contexts.c).
 	 */
 	_Atomic uint64_t address;
+	_Atomic uint32_t times_up; /* guests or links that there were; one more before `up` is set */
+	/*
+	 * Of a sender: where much of what it sent waits for full queues, over all workers, and until what value of the
+	 * time stamp counter it is not polled for that (core/backlog.h).
+	 */
+	_Atomic uint32_t clogged_lanes;
+	_Atomic uint64_t blocked_until;
 	struct pv_log_limit limit; /* for lines a guest can trigger; used by the port's control thread */
 	/* Set by the framework: counts frames that came in at rx_burst of a queue and never became packets (PV_DROP_…).
 	 */

@@ -464,15 +464,6 @@ may_hold(const struct pv_vio *vio, const struct pv_vio_ring *ring, const struct 
 	return ring->held != NULL && ring->n_held < PV_VIO_HELD_MAX && buffers <= HELD_BUFFERS_MAX;
 }
 
-static bool
-refers_to_a_guest(const struct rte_mbuf *packet)
-{
-	for (; packet != NULL; packet = packet->next)
-		if (RTE_MBUF_HAS_EXTBUF(packet))
-			return true;
-	return false;
-}
-
 /*
  * Keeps packets until the address of the buffer that they would go to is known; returns how many there was room for.
  * They may stay until this guest leaves, so what is in the memory of another one is copied: it must be able to go.
@@ -485,7 +476,7 @@ hold(const struct pv_vio *vio, struct pv_vio_ring *ring, struct rte_mbuf **packe
 	if (ring->n_held == 0)
 		ring->held_until = rte_rdtsc() + rte_get_tsc_hz() / 1000 * HELD_MAX_MS;
 	while (n < count && may_hold(vio, ring, packets[n]) &&
-	       (!refers_to_a_guest(packets[n]) || pv_offload_own(packets[n], vio->pool) == 0))
+	       (pv_offload_is_own(packets[n]) || pv_offload_own(packets[n], vio->pool) == 0))
 		ring->held[ring->n_held++] = packets[n++];
 	return n;
 }
