@@ -325,12 +325,13 @@ print_fdb(const json_t *result, FILE *out)
 
 	json_array_foreach(json_object_get(result, "addresses"), i, address) {
 		bool is_static = json_is_true(json_object_get(address, "static"));
+		bool is_claimed = json_is_true(json_object_get(address, "claimed"));
 		char age[NUMBER_MAX];
 
 		table_cell(table, "%s", value_text(address, "mac"));
 		table_cell(table, "%s", value_text(address, "port"));
-		table_cell(table, "%s", is_static ? "static" : "learned");
-		table_cell(table, "%s", is_static ? "-" : format_age(value_count(address, "age_s"), age));
+		table_cell(table, "%s", is_static ? "static" : is_claimed ? "claimed" : "learned");
+		table_cell(table, "%s", is_static || is_claimed ? "-" : format_age(value_count(address, "age_s"), age));
 	}
 	print_fdb_summary(result, out);
 	print_section(table, out);

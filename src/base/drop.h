@@ -15,7 +15,7 @@ enum {
 	PV_DROP_RUNT,		/* shorter than an Ethernet header */
 	PV_DROP_OVERSIZED,	/* longer than the ingress port's largest frame */
 	PV_DROP_BAD_SOURCE,	/* source address is a group address or all zero */
-	PV_DROP_SPOOFED_SOURCE, /* source address is another port's static address */
+	PV_DROP_SPOOFED_SOURCE, /* source address is another port's, or not its context's own */
 	PV_DROP_LINK_LOCAL,	/* destination 01:80:c2:00:00:0x, which bridges do not forward */
 	PV_DROP_SAME_PORT,	/* destination is behind the port it came from */
 	PV_DROP_NO_PORT,	/* no other port that could take it */

@@ -14,6 +14,7 @@
 #include <rte_mbuf.h>
 
 #include "core/backlog.h"
+#include "core/contexts.h"
 #include "core/path.h"
 #include "core/pipeline.h"
 #include "core/worker_queues.h"
@@ -80,6 +81,7 @@ set_up(struct pv_port *port, bool up)
 	}
 	rte_rcu_qsbr_synchronize(datapath->qsbr, RTE_QSBR_THRID_INVALID);
 	pv_fdb_flush_port(datapath->fdb, port->id);
+	pv_context_reset_address(port);
 }
 
 static struct pv_worker *
@@ -172,12 +174,17 @@ void
 pv_datapath_choose_multiplexing(struct pv_datapath *datapath)
 {
 	const struct pv_binding *binding = find_binding(datapath, PV_PRIMITIVE_MULTIPLEXING);
+	bool had_contexts = datapath->multiplexing != NULL && pv_has_contexts(datapath);
 
 	datapath->multiplexing = binding->implementation->ops;
 	if (pv_has_contexts(datapath))
 		datapath->contexts = datapath->multiplexing->contexts(binding->options);
 	for (uint16_t i = 0; i < datapath->n_workers; i++)
 		pv_backlog_choose(datapath->workers[i]);
+	if (pv_has_contexts(datapath) && !had_contexts)
+		pv_contexts_begin(datapath);
+	else if (had_contexts && !pv_has_contexts(datapath))
+		pv_contexts_end(datapath);
 }
 
 static enum pv_protection
@@ -244,6 +251,7 @@ open_port(struct pv_datapath *datapath, const struct pv_config_port *config)
 	port->watch = watch;
 	port->wake = wake;
 	port->framework = datapath;
+	pv_context_reset_address(port);
 	result = port->type->open(port, config->options, &env);
 	if (result != 0) {
 		rte_free(port);

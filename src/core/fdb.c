@@ -6,14 +6,23 @@
  * No address twice. Two workers that learn one address at the same moment normally want the same empty slot, and the
  * loser then finds the winner's word. If ageing or a flush empties another slot between their looks they may fill two.
  * So whoever has filled a slot looks at the bucket once more and removes the words of its address that stand above
- * another one, or all of them if there is a static one. The swaps and these looks are sequentially consistent: the
+ * another one, or all of them if there is a fixed one. The swaps and these looks are sequentially consistent: the
  * later of two writers sees the earlier one's word, so a duplicate lasts no longer than the second pv_fdb_learn().
  * Until then a lookup finds one of the two ports. The lowest word is never removed, so the address is not lost.
+ *
+ * No address fixed twice. An address is claimed in two steps: it is learned like any other, and then its word, as it
+ * stands, becomes a claimed one by one swap. Of two that want to claim one address the later to fill a slot takes his
+ * word, or the other's, away again, as above, and what is left is one word, for which the swap decides. Should a word
+ * be evicted and learned anew between somebody's look and his swap, there may still be two claimed ones. So whoever has
+ * fixed a word, also as a static one, looks once more, and takes his own away and starts over if there is another fixed
+ * one: of two the later to look sees the other's, and nobody is told that an address is his before that look. Words
+ * that are fixed are only removed by their owner, when nothing claims for that port any more, or by such a second look.
  * Static addresses are added by one thread at a time.
  *
  * No port over its limit. A place is taken from the port's count before the word goes in and given back after the word
- * came out, each exactly once, by the thread whose swap succeeded. So the count never falls below the number of words
- * and both agree when nobody is writing.
+ * came out, each exactly once, by the thread whose swap succeeded. A word that becomes claimed, or dynamic again, keeps
+ * its place; static ones have none. So the count never falls below the number of words and both agree when nobody is
+ * writing.
  */
 #include "core/fdb.h"
 
@@ -27,11 +36,13 @@
 #define CACHE_LINE 64
 #define SLOTS 8
 
-/* A word: 48 bits of address, one that says "used", one that says "static", 14 of port. */
-#define PORT_BITS 14
+/* A word: 48 bits of address, one that says "used", one each that say "claimed" and "static", 13 of port. */
+#define PORT_BITS 13
 #define PORT_MASK ((1u << PORT_BITS) - 1)
 #define STATIC_BIT (UINT64_C(1) << PORT_BITS)
-#define KEY_SHIFT (PORT_BITS + 1)
+#define CLAIMED_BIT (STATIC_BIT << 1)
+#define FIXED_BITS (STATIC_BIT | CLAIMED_BIT)
+#define KEY_SHIFT (PORT_BITS + 2)
 #define EMPTY UINT64_C(0)
 
 struct bucket {
@@ -94,9 +105,15 @@ port_of(uint64_t word)
 }
 
 static inline bool
+is_fixed(uint64_t word)
+{
+	return (word & FIXED_BITS) != 0;
+}
+
+static inline bool
 is_dynamic(uint64_t word)
 {
-	return word != EMPTY && (word & STATIC_BIT) == 0;
+	return word != EMPTY && !is_fixed(word);
 }
 
 /*
@@ -163,7 +180,7 @@ take_place(struct pv_fdb *fdb, uint16_t port)
 static void
 give_place_back(struct pv_fdb *fdb, uint64_t word)
 {
-	if (is_dynamic(word))
+	if (word != EMPTY && (word & STATIC_BIT) == 0)
 		atomic_fetch_sub_explicit(&fdb->owned[port_of(word)], 1, memory_order_relaxed);
 }
 
@@ -179,7 +196,7 @@ replace(struct pv_fdb *fdb, _Atomic uint64_t *word, uint64_t before, uint64_t af
 	return true;
 }
 
-/* From which slot on dynamic words of `key` are superfluous: above the lowest one, or all beside a static one. */
+/* From which slot on dynamic words of `key` are superfluous: above the lowest one, or all beside a fixed one. */
 static int
 first_superfluous(const struct bucket *bucket, uint64_t key)
 {
@@ -190,7 +207,7 @@ first_superfluous(const struct bucket *bucket, uint64_t key)
 
 		if (word >> KEY_SHIFT != key)
 			continue;
-		if ((word & STATIC_BIT) != 0)
+		if (is_fixed(word))
 			return 0;
 		first = slot + 1;
 	}
@@ -210,7 +227,7 @@ remove_duplicates(struct pv_fdb *fdb, struct bucket *bucket, uint64_t key)
 	}
 }
 
-/* Where a new word goes: an empty slot, else the dynamic one not seen for the longest time; -1 when all are static. */
+/* Where a new word goes: an empty slot, else the dynamic one not seen for the longest time; -1 when all are fixed. */
 static int
 choose_slot(const struct bucket *bucket, const struct seen *seen, uint32_t now_s, uint64_t *occupant)
 {
@@ -222,7 +239,7 @@ choose_slot(const struct bucket *bucket, const struct seen *seen, uint32_t now_s
 		uint32_t second = atomic_load_explicit(&seen->second[slot], memory_order_relaxed);
 		int64_t age = word == EMPTY ? INT64_MAX : (int32_t)(now_s - second);
 
-		if ((word & STATIC_BIT) != 0 || age <= oldest)
+		if (is_fixed(word) || age <= oldest)
 			continue;
 		oldest = age;
 		chosen = slot;
@@ -231,7 +248,7 @@ choose_slot(const struct bucket *bucket, const struct seen *seen, uint32_t now_s
 	return chosen;
 }
 
-/* Puts `word` into the bucket of its key. 0, -ENOSPC when that is full of static words, -EAGAIN to look again. */
+/* Puts `word` into the bucket of its key. The slot, -ENOSPC when all are fixed words, or -EAGAIN to look again. */
 static int
 insert(struct pv_fdb *fdb, uint32_t index, uint64_t word, uint32_t now_s)
 {
@@ -248,7 +265,7 @@ insert(struct pv_fdb *fdb, uint32_t index, uint64_t word, uint32_t now_s)
 	if (occupant != EMPTY)
 		count(&fdb->evicted);
 	remove_duplicates(fdb, bucket, word >> KEY_SHIFT);
-	return 0;
+	return slot;
 }
 
 struct pv_fdb *
@@ -330,7 +347,7 @@ learn_new(struct pv_fdb *fdb, uint32_t index, uint64_t word, uint32_t now_s, enu
 	if (!take_place(fdb, port_of(word)))
 		return true;
 	inserted = insert(fdb, index, word, now_s);
-	if (inserted != 0) {
+	if (inserted < 0) {
 		give_place_back(fdb, word);
 		return inserted == -ENOSPC;
 	}
@@ -372,7 +389,7 @@ note(struct pv_fdb *fdb, uint32_t index, uint64_t word, uint32_t now_s, enum pv_
 		return learn_new(fdb, index, word, now_s, result);
 	if (port_of(old) == port_of(word))
 		*result = PV_FDB_KNOWN;
-	else if ((old & STATIC_BIT) != 0)
+	else if (is_fixed(old))
 		*result = PV_FDB_SPOOFED;
 	else if (!move(fdb, &bucket->words[slot], old, word, result))
 		return false;
@@ -407,27 +424,110 @@ pv_fdb_learn(struct pv_fdb *fdb, const uint8_t mac[6], uint16_t port, uint32_t n
 	return result;
 }
 
+/* The slot of a fixed word of `key` other than `own`, or -1. */
+static int
+find_other_fixed(const struct bucket *bucket, uint64_t key, int own)
+{
+	for (int slot = 0; slot < SLOTS; slot++) {
+		uint64_t word = atomic_load(&bucket->words[slot]);
+
+		if (slot != own && word >> KEY_SHIFT == key && is_fixed(word))
+			return slot;
+	}
+	return -1;
+}
+
+/* After `word` was fixed at a slot. False: there is another one; ours is gone again then. */
+static bool
+settle_fixed(struct pv_fdb *fdb, struct bucket *bucket, int slot, uint64_t word)
+{
+	uint64_t key = word >> KEY_SHIFT;
+
+	if (find_other_fixed(bucket, key, slot) >= 0) {
+		replace(fdb, &bucket->words[slot], word, EMPTY);
+		return false;
+	}
+	remove_duplicates(fdb, bucket, key);
+	return true;
+}
+
+/* One attempt to claim the address of `word`, a dynamic one. False: look again. */
+static bool
+claim(struct pv_fdb *fdb, uint32_t index, uint64_t word, uint32_t now_s, enum pv_fdb_learned *result)
+{
+	struct bucket *bucket = &fdb->buckets[index];
+	uint64_t old;
+	int slot;
+
+	if (!note(fdb, index, word, now_s, result))
+		return false;
+	if (*result == PV_FDB_SPOOFED || *result == PV_FDB_REFUSED)
+		return true;
+	slot = find_slot(bucket, word >> KEY_SHIFT, &old);
+	if (slot < 0 || port_of(old) != port_of(word))
+		return false;
+	*result = PV_FDB_KNOWN;
+	if (is_fixed(old))
+		return true;
+	*result = PV_FDB_LEARNED;
+	/* The place of the dynamic word is the claimed one's. */
+	return atomic_compare_exchange_strong(&bucket->words[slot], &old, word | CLAIMED_BIT) &&
+	       settle_fixed(fdb, bucket, slot, word | CLAIMED_BIT);
+}
+
+enum pv_fdb_learned
+pv_fdb_claim(struct pv_fdb *fdb, const uint8_t mac[6], uint16_t port, uint32_t now_s)
+{
+	uint64_t key = key_of(mac);
+	uint32_t index = hash(fdb, key);
+	enum pv_fdb_learned result;
+
+	while (!claim(fdb, index, make_word(key, port), now_s, &result))
+		continue;
+	if (result != PV_FDB_KNOWN)
+		count_result(fdb, result);
+	return result;
+}
+
+void
+pv_fdb_unclaim(struct pv_fdb *fdb, const uint8_t mac[6], uint16_t port)
+{
+	uint64_t key = key_of(mac), word = make_word(key, port) | CLAIMED_BIT;
+	struct bucket *bucket = &fdb->buckets[hash(fdb, key)];
+
+	for (int slot = 0; slot < SLOTS; slot++)
+		replace(fdb, &bucket->words[slot], word, EMPTY);
+}
+
+/* One attempt to put a static word in. -EAGAIN: look again. */
+static int
+add_static(struct pv_fdb *fdb, uint32_t index, uint64_t word)
+{
+	struct bucket *bucket = &fdb->buckets[index];
+	uint64_t key = word >> KEY_SHIFT, old;
+	int slot = find_slot(bucket, key, &old);
+
+	if (slot >= 0 && is_fixed(old) && port_of(old) != port_of(word))
+		return -EEXIST;
+	if (slot < 0)
+		slot = insert(fdb, index, word, 0);
+	else if (old != word && !replace(fdb, &bucket->words[slot], old, word))
+		return -EAGAIN;
+	if (slot < 0)
+		return slot;
+	return settle_fixed(fdb, bucket, slot, word) ? 0 : -EAGAIN;
+}
+
 int
 pv_fdb_add_static(struct pv_fdb *fdb, const uint8_t mac[6], uint16_t port)
 {
 	uint64_t key = key_of(mac);
-	uint64_t word = make_word(key, port) | STATIC_BIT;
 	uint32_t index = hash(fdb, key);
-	struct bucket *bucket = &fdb->buckets[index];
 	int result;
 
-	do {
-		uint64_t old;
-		int slot = find_slot(bucket, key, &old);
-
-		if (slot < 0)
-			result = insert(fdb, index, word, 0);
-		else if ((old & STATIC_BIT) != 0)
-			result = old == word ? 0 : -EEXIST;
-		else
-			result = replace(fdb, &bucket->words[slot], old, word) ? 0 : -EAGAIN;
-	} while (result == -EAGAIN);
-	remove_duplicates(fdb, bucket, key);
+	do
+		result = add_static(fdb, index, make_word(key, port) | STATIC_BIT);
+	while (result == -EAGAIN);
 	return result;
 }
 
@@ -438,19 +538,18 @@ struct sweep {
 };
 
 static bool
-is_behind_port(const struct pv_fdb *fdb, uint64_t word, uint32_t second, uint32_t port)
+is_of_port(const struct pv_fdb *fdb, uint64_t word, uint32_t second, uint32_t port)
 {
 	(void)fdb;
 	(void)second;
-	return port_of(word) == port;
+	return word != EMPTY && (word & STATIC_BIT) == 0 && port_of(word) == port;
 }
 
 static bool
 is_aged(const struct pv_fdb *fdb, uint64_t word, uint32_t second, uint32_t now_s)
 {
-	(void)word;
 	/* Signed: a worker's clock may be ahead of the caller's. */
-	return (int64_t)(int32_t)(now_s - second) >= (int64_t)fdb->ageing_s;
+	return is_dynamic(word) && (int64_t)(int32_t)(now_s - second) >= (int64_t)fdb->ageing_s;
 }
 
 static uint32_t
@@ -464,7 +563,7 @@ sweep_bucket(struct pv_fdb *fdb, uint32_t index, const struct sweep *sweep)
 		uint32_t second = atomic_load_explicit(&fdb->seen[index].second[slot], memory_order_relaxed);
 
 		/* A word that changes under us is a fresh one: left alone by ageing, and not there after a quiesce. */
-		if (is_dynamic(word) && sweep->matches(fdb, word, second, sweep->argument))
+		if (sweep->matches(fdb, word, second, sweep->argument))
 			removed += replace(fdb, where, word, EMPTY);
 	}
 	return removed;
@@ -483,7 +582,7 @@ sweep_table(struct pv_fdb *fdb, struct sweep sweep)
 uint32_t
 pv_fdb_flush_port(struct pv_fdb *fdb, uint16_t port)
 {
-	return sweep_table(fdb, (struct sweep){ .matches = is_behind_port, .argument = port });
+	return sweep_table(fdb, (struct sweep){ .matches = is_of_port, .argument = port });
 }
 
 uint32_t
@@ -495,13 +594,82 @@ pv_fdb_age(struct pv_fdb *fdb, uint32_t now_s)
 	return aged;
 }
 
+/* --- claims begin and end ----------------------------------------------------------------------------------------- */
+
+static _Atomic uint64_t *
+word_at(const struct pv_fdb *fdb, uint32_t place)
+{
+	return &fdb->buckets[place / SLOTS].words[place % SLOTS];
+}
+
+uint32_t
+pv_fdb_release_claims(struct pv_fdb *fdb, uint32_t now_s)
+{
+	uint32_t released = 0;
+
+	for (uint32_t place = 0; place < pv_fdb_capacity(fdb); place++) {
+		uint64_t word = atomic_load(word_at(fdb, place));
+
+		if ((word & CLAIMED_BIT) == 0)
+			continue;
+		touch(&fdb->seen[place / SLOTS], (int)(place % SLOTS), now_s);
+		released += atomic_compare_exchange_strong(word_at(fdb, place), &word, word & ~CLAIMED_BIT);
+	}
+	return released;
+}
+
+/* Of the dynamic address at a place, whether it was seen later than what its port has had so far; notes it then. */
+static void
+consider(const struct pv_fdb *fdb, uint32_t place, struct pv_fdb_adoption *port, uint32_t now_s)
+{
+	uint32_t second = atomic_load(&fdb->seen[place / SLOTS].second[place % SLOTS]);
+	int32_t age_s = (int32_t)(now_s - second);
+
+	if (port->claimed && age_s >= (int32_t)port->age_s)
+		return;
+	port->claimed = true;
+	port->place = place;
+	port->age_s = (uint32_t)age_s;
+	mac_of(atomic_load(word_at(fdb, place)), port->mac);
+}
+
+void
+pv_fdb_adopt(struct pv_fdb *fdb, struct pv_fdb_adoption *ports, uint32_t now_s)
+{
+	uint32_t capacity = pv_fdb_capacity(fdb);
+
+	for (uint16_t port = 0; port < fdb->n_ports; port++)
+		ports[port].claimed = false;
+	for (uint32_t place = 0; place < capacity; place++) {
+		uint64_t word = atomic_load(word_at(fdb, place));
+
+		if (is_dynamic(word) && ports[port_of(word)].keep == PV_FDB_KEEP_LAST)
+			consider(fdb, place, &ports[port_of(word)], now_s);
+	}
+	for (uint32_t place = 0; place < capacity; place++) {
+		uint64_t word = atomic_load(word_at(fdb, place));
+		const struct pv_fdb_adoption *port = &ports[port_of(word)];
+
+		if (!is_dynamic(word) || port->keep == PV_FDB_KEEP_ALL)
+			continue;
+		if (port->claimed && port->place == place)
+			atomic_store(word_at(fdb, place), word | CLAIMED_BIT);
+		else
+			replace(fdb, word_at(fdb, place), word, EMPTY);
+	}
+}
+
 static struct pv_fdb_address
 describe(uint64_t word, uint32_t second, uint32_t now_s)
 {
-	struct pv_fdb_address address = { .port = port_of(word), .is_static = (word & STATIC_BIT) != 0 };
+	struct pv_fdb_address address = {
+		.port = port_of(word),
+		.is_static = (word & STATIC_BIT) != 0,
+		.is_claimed = (word & CLAIMED_BIT) != 0,
+	};
 
 	mac_of(word, address.mac);
-	if (!address.is_static && (int32_t)(now_s - second) > 0)
+	if (!is_fixed(word) && (int32_t)(now_s - second) > 0)
 		address.age_s = now_s - second;
 	return address;
 }

@@ -5,8 +5,10 @@
  * An address with its port fits in one 64-bit word, so the table is buckets of eight words, one cache line each. Any
  * worker reads a bucket with plain atomic loads and learns with one compare-and-swap; there is nothing to reclaim, so
  * there are no locks and no grace periods. The time an address was last seen stands in a parallel line that is written
- * only when the second changes. A full bucket gives up its oldest dynamic address. Static addresses (a port's "mac")
- * never age, move or go. A port may own at most `port_limit` learned addresses, so one guest cannot fill the table.
+ * only when the second changes. A full bucket gives up its oldest dynamic address. Fixed addresses are the static ones
+ * (a port's "mac"), which never age, move or go, and the claimed ones, which go when the guest that spoke first with it
+ * does (core/contexts.h), and do not age or move until then. A port may own at most `port_limit` learned addresses, its
+ * claimed one included, so one guest cannot fill the table.
  */
 #ifndef PV_CORE_FDB_H
 #define PV_CORE_FDB_H
@@ -24,7 +26,8 @@ struct pv_fdb_address {
 	uint8_t mac[6];
 	uint16_t port;
 	bool is_static;
-	uint32_t age_s; /* since last seen; 0 for static ones */
+	bool is_claimed;
+	uint32_t age_s; /* since last seen; 0 for fixed ones */
 };
 
 struct pv_fdb_counters {
@@ -59,16 +62,51 @@ pv_fdb_is_unchanged(const struct pv_fdb_guard *guard)
 }
 
 /*
- * Notes that `mac` was seen as a source at `port` in the second now_s. PV_FDB_SPOOFED: it is a static address of
+ * Notes that `mac` was seen as a source at `port` in the second now_s. PV_FDB_SPOOFED: it is a fixed address of
  * another port, and nothing was changed. Any thread.
  */
 enum pv_fdb_learned pv_fdb_learn(struct pv_fdb *fdb, const uint8_t mac[6], uint16_t port, uint32_t now_s);
 
-/* Adds a static address; 0, -EEXIST when it is static elsewhere, -ENOSPC when its bucket is full of static ones. */
+/*
+ * Claims `mac` for `port`, also when it was learned elsewhere. PV_FDB_LEARNED: it is claimed now; PV_FDB_KNOWN: it was
+ * fixed there before; PV_FDB_SPOOFED: it is a fixed address of another port; PV_FDB_REFUSED: there is no place for it.
+ * Any thread.
+ */
+enum pv_fdb_learned pv_fdb_claim(struct pv_fdb *fdb, const uint8_t mac[6], uint16_t port, uint32_t now_s);
+
+/* Forgets an address if it is claimed for that port. Any thread. */
+void pv_fdb_unclaim(struct pv_fdb *fdb, const uint8_t mac[6], uint16_t port);
+
+/*
+ * Adds a static address; 0, -EEXIST when it is a fixed one of another port, -ENOSPC when its bucket is full of fixed
+ * ones. By one thread at a time.
+ */
 int pv_fdb_add_static(struct pv_fdb *fdb, const uint8_t mac[6], uint16_t port);
 
-/* Forgets what was learned from a port (its guest is gone); its static addresses stay. Returns how many. */
+/*
+ * Forgets what was learned from a port and what was claimed for it (its guest is gone); its static addresses stay.
+ * Returns how many.
+ */
 uint32_t pv_fdb_flush_port(struct pv_fdb *fdb, uint16_t port);
+
+/* Makes all claimed addresses dynamic ones, seen in the second now_s. While nobody claims. Returns how many. */
+uint32_t pv_fdb_release_claims(struct pv_fdb *fdb, uint32_t now_s);
+
+/* Which of the dynamic addresses behind a port stay when claims begin. */
+enum pv_fdb_keep { PV_FDB_KEEP_ALL, PV_FDB_KEEP_LAST, PV_FDB_KEEP_NONE };
+
+struct pv_fdb_adoption {
+	enum pv_fdb_keep keep;
+	/* With PV_FDB_KEEP_LAST: whether there was one, and which was seen last; it is claimed now. */
+	bool claimed;
+	uint8_t mac[6];
+	uint32_t place, age_s; /* of that; for pv_fdb_adopt() */
+};
+
+/* Claims the address that was seen last behind each port that says so, and forgets the others. `ports`: by port, for
+ * as many as the table is for. While nobody else uses the table.
+ */
+void pv_fdb_adopt(struct pv_fdb *fdb, struct pv_fdb_adoption *ports, uint32_t now_s);
 
 /* Forgets dynamic addresses not seen for the ageing time. Called about once a second by the control thread. */
 uint32_t pv_fdb_age(struct pv_fdb *fdb, uint32_t now_s);

@@ -317,8 +317,8 @@ address_json(const struct pv_datapath *datapath, const struct pv_fdb_address *ad
 	char mac[18];
 
 	pv_mac_format(address->mac, mac);
-	return json_pack("{s:s, s:s, s:b, s:i}", "mac", mac, "port", datapath->ports[address->port]->name, "static",
-			 address->is_static, "age_s", (int)address->age_s);
+	return json_pack("{s:s, s:s, s:b, s:b, s:i}", "mac", mac, "port", datapath->ports[address->port]->name,
+			 "static", address->is_static, "claimed", address->is_claimed, "age_s", (int)address->age_s);
 }
 
 static json_t *

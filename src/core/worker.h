@@ -141,6 +141,7 @@ struct pv_worker {
 	void *path_state;		  /* of `way` */
 	_Atomic uint32_t generation;	  /* changes when decisions of stages or `path` may have changed */
 	struct pv_worker_counters counters;
+	uint32_t flooded_bytes; /* of copies made since its loop has set this to 0: its sender's (core/turns.h) */
 	struct pv_port_counters *ports; /* by port id */
 	struct pv_events events;	/* while it is told by signals */
 };

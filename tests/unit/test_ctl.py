@@ -46,8 +46,8 @@ WORKERS = {
 }
 FDB = {
     "capacity": 8192, "used": 2, "ageing_s": 300, "learned": 12, "moved": 1, "aged": 0, "evicted": 0, "refused": 3000,
-    "addresses": [{"mac": "52:54:00:00:00:01", "port": "vm0", "static": True, "age_s": 0},
-                  {"mac": "52:54:00:00:00:02", "port": "wire0", "static": False, "age_s": 65}],
+    "addresses": [{"mac": "52:54:00:00:00:01", "port": "vm0", "static": True, "claimed": False, "age_s": 0},
+                  {"mac": "52:54:00:00:00:02", "port": "wire0", "static": False, "claimed": False, "age_s": 65}],
 }
 CONFIG = {"config": {"name": "pktvirt", "workers": [0]},
           "bindings": [{"primitive": "host-io", "implementation": "plain", "why": "plain"}]}

@@ -43,6 +43,12 @@ learn(struct pv_fdb *fdb, uint32_t number, uint16_t port, uint32_t now_s)
 	return pv_fdb_learn(fdb, mac(number).bytes, port, now_s);
 }
 
+static enum pv_fdb_learned
+claim(struct pv_fdb *fdb, uint32_t number, uint16_t port)
+{
+	return pv_fdb_claim(fdb, mac(number).bytes, port, 0);
+}
+
 static uint16_t
 lookup(const struct pv_fdb *fdb, uint32_t number)
 {
@@ -208,6 +214,160 @@ a_spoofed_static_address_changes_nothing(void **state)
 	pv_fdb_free(fdb);
 }
 
+static void
+a_claimed_address_neither_ages_nor_moves_nor_is_evicted(void **state)
+{
+	struct pv_fdb *fdb = table(16, NO_LIMIT);
+
+	assert_int_equal(claim(fdb, 1, 5), PV_FDB_LEARNED);
+	assert_int_equal(claim(fdb, 1, 5), PV_FDB_KNOWN);
+	assert_int_equal(claim(fdb, 1, 6), PV_FDB_SPOOFED);
+	assert_int_equal(learn(fdb, 1, 6, 0), PV_FDB_SPOOFED);
+	assert_int_equal(learn(fdb, 1, 5, 0), PV_FDB_KNOWN);
+	assert_int_equal(pv_fdb_age(fdb, 10 * AGEING_S), 0);
+	for (uint32_t i = 1000; i < 2000; i++)
+		learn(fdb, i, 1, i);
+	assert_int_equal(lookup(fdb, 1), 5);
+	pv_fdb_free(fdb);
+}
+
+static void
+a_claim_takes_an_address_from_the_port_that_taught_it(void **state)
+{
+	struct pv_fdb *fdb = table(64, 1);
+
+	learn(fdb, 1, 3, 0);
+	assert_int_equal(claim(fdb, 1, 5), PV_FDB_LEARNED);
+	assert_int_equal(lookup(fdb, 1), 5);
+	assert_int_equal(used(fdb), 1);
+	assert_int_equal(learn(fdb, 2, 3, 0), PV_FDB_LEARNED);
+	assert_int_equal(learn(fdb, 3, 5, 0), PV_FDB_REFUSED);
+	pv_fdb_free(fdb);
+}
+
+static void
+what_a_port_has_learned_itself_it_can_claim_at_its_limit(void **state)
+{
+	struct pv_fdb *fdb = table(64, 1);
+
+	learn(fdb, 1, 5, 0);
+	assert_int_equal(claim(fdb, 2, 5), PV_FDB_REFUSED);
+	assert_int_equal(claim(fdb, 1, 5), PV_FDB_LEARNED);
+	assert_int_equal(pv_fdb_flush_port(fdb, 5), 1);
+	assert_int_equal(claim(fdb, 2, 5), PV_FDB_LEARNED);
+	pv_fdb_free(fdb);
+}
+
+static void
+a_static_address_cannot_be_claimed_and_a_claimed_one_not_made_static_elsewhere(void **state)
+{
+	struct pv_fdb *fdb = table(64, 1);
+
+	assert_int_equal(pv_fdb_add_static(fdb, mac(1).bytes, 3), 0);
+	assert_int_equal(claim(fdb, 1, 5), PV_FDB_SPOOFED);
+	assert_int_equal(claim(fdb, 1, 3), PV_FDB_KNOWN);
+	assert_int_equal(claim(fdb, 2, 5), PV_FDB_LEARNED);
+	assert_int_equal(pv_fdb_add_static(fdb, mac(2).bytes, 3), -EEXIST);
+	assert_int_equal(pv_fdb_add_static(fdb, mac(2).bytes, 5), 0);
+	assert_int_equal(claim(fdb, 3, 5), PV_FDB_LEARNED);
+	assert_int_equal(pv_fdb_flush_port(fdb, 5), 1);
+	assert_int_equal(lookup(fdb, 2), 5);
+	pv_fdb_free(fdb);
+}
+
+static void
+a_claim_is_given_up_by_its_port_only(void **state)
+{
+	struct pv_fdb *fdb = table(64, 1);
+
+	claim(fdb, 1, 5);
+	pv_fdb_unclaim(fdb, mac(1).bytes, 6);
+	assert_int_equal(lookup(fdb, 1), 5);
+	pv_fdb_unclaim(fdb, mac(1).bytes, 5);
+	assert_int_equal(lookup(fdb, 1), PV_FDB_NO_PORT);
+	assert_int_equal(claim(fdb, 2, 5), PV_FDB_LEARNED);
+	learn(fdb, 3, 6, 0);
+	pv_fdb_unclaim(fdb, mac(3).bytes, 6);
+	assert_int_equal(lookup(fdb, 3), 6);
+	pv_fdb_free(fdb);
+}
+
+static void
+a_bucket_full_of_claims_refuses_the_next(void **state)
+{
+	struct pv_fdb *fdb = table(16, NO_LIMIT);
+	uint32_t kept = 0;
+
+	while (claim(fdb, kept, 2) == PV_FDB_LEARNED)
+		kept++;
+	assert_in_range(kept, 8, 16);
+	assert_int_equal(claim(fdb, kept, 2), PV_FDB_REFUSED);
+	assert_int_equal(pv_fdb_flush_port(fdb, 2), kept);
+	assert_int_equal(claim(fdb, kept, 2), PV_FDB_LEARNED);
+	pv_fdb_free(fdb);
+}
+
+static void
+a_watched_address_has_changed_when_it_was_claimed(void **state)
+{
+	struct pv_fdb *fdb = table(64, NO_LIMIT);
+	struct pv_fdb_guard guard;
+
+	learn(fdb, 1, 5, 0);
+	assert_int_equal(pv_fdb_watch(fdb, mac(1).bytes, &guard), 5);
+	claim(fdb, 1, 5);
+	assert_false(pv_fdb_is_unchanged(&guard));
+	assert_int_equal(pv_fdb_watch(fdb, mac(1).bytes, &guard), 5);
+	assert_int_equal(claim(fdb, 1, 6), PV_FDB_SPOOFED);
+	assert_true(pv_fdb_is_unchanged(&guard));
+	pv_fdb_flush_port(fdb, 5);
+	assert_false(pv_fdb_is_unchanged(&guard));
+	pv_fdb_free(fdb);
+}
+
+static void
+claims_that_are_released_are_learned_addresses(void **state)
+{
+	struct pv_fdb *fdb = table(64, 1);
+
+	claim(fdb, 1, 5);
+	pv_fdb_add_static(fdb, mac(2).bytes, 5);
+	assert_int_equal(pv_fdb_release_claims(fdb, 1000), 1);
+	assert_int_equal(pv_fdb_age(fdb, 1000 + AGEING_S - 1), 0);
+	assert_int_equal(learn(fdb, 3, 5, 1000), PV_FDB_REFUSED);
+	assert_int_equal(learn(fdb, 1, 6, 1000), PV_FDB_MOVED);
+	assert_int_equal(learn(fdb, 3, 5, 1000), PV_FDB_LEARNED);
+	assert_int_equal(lookup(fdb, 2), 5);
+	pv_fdb_free(fdb);
+}
+
+static void
+of_what_was_learned_the_last_becomes_the_claim(void **state)
+{
+	struct pv_fdb_adoption ports[PORTS] = { [5] = { .keep = PV_FDB_KEEP_LAST },
+						[6] = { .keep = PV_FDB_KEEP_NONE },
+						[7] = { .keep = PV_FDB_KEEP_LAST } };
+	struct pv_fdb *fdb = table(64, 3);
+
+	for (uint32_t i = 0; i < 3; i++) {
+		learn(fdb, 10 + i, 3, 100 + i);
+		learn(fdb, 20 + i, 5, i == 1 ? 200 : 100 + i);
+		learn(fdb, 30 + i, 6, 100 + i);
+	}
+	pv_fdb_add_static(fdb, mac(40).bytes, 6);
+	pv_fdb_adopt(fdb, ports, 200);
+	assert_true(ports[5].claimed);
+	assert_false(ports[3].claimed || ports[6].claimed || ports[7].claimed);
+	assert_memory_equal(ports[5].mac, mac(21).bytes, sizeof(ports[5].mac));
+	assert_int_equal(used(fdb), 3 + 1 + 1);
+	assert_int_equal(learn(fdb, 21, 3, 200), PV_FDB_SPOOFED);
+	assert_int_equal(lookup(fdb, 40), 6);
+	assert_int_equal(learn(fdb, 50, 5, 200), PV_FDB_LEARNED);
+	assert_int_equal(learn(fdb, 51, 5, 200), PV_FDB_LEARNED);
+	assert_int_equal(learn(fdb, 52, 5, 200), PV_FDB_REFUSED);
+	pv_fdb_free(fdb);
+}
+
 /* Of the addresses below `end` the one that is not there. */
 static uint32_t
 missing(const struct pv_fdb *fdb, uint32_t end)
@@ -318,8 +478,15 @@ the_list_has_every_address_with_its_port_and_age(void **state)
 		assert_memory_equal(both[i].mac, expected.bytes, sizeof(expected.bytes));
 		assert_int_equal(both[i].port, both[i].is_static ? 5 : 3);
 		assert_int_equal(both[i].age_s, both[i].is_static ? 0 : 7);
+		assert_false(both[i].is_claimed);
 	}
 	assert_int_not_equal(both[0].is_static, both[1].is_static);
+	claim(fdb, 1, 3);
+	pv_fdb_list(fdb, both, 4, 17);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(both[i].is_claimed, !both[i].is_static);
+		assert_int_equal(both[i].age_s, 0);
+	}
 	pv_fdb_free(fdb);
 }
 
@@ -410,6 +577,10 @@ hammer_on_the_table(void *argument)
 			pv_fdb_age(hammer->fdb, i / 100);
 		else if (dice % 3 == 0)
 			look_up_and_check(hammer, number);
+		else if (dice % 7 == 0)
+			pv_fdb_claim(hammer->fdb, mac(number).bytes, (uint16_t)port, i / 100);
+		else if (dice % 11 == 0)
+			pv_fdb_unclaim(hammer->fdb, mac(number).bytes, (uint16_t)port);
 		else
 			learn(hammer->fdb, number, port, i / 100);
 	}
@@ -551,6 +722,71 @@ an_address_learned_by_two_workers_at_once_is_there_once(void **state)
 	pv_fdb_free(fdb);
 }
 
+/* Two claim an address that a third one learns, with slots that become empty meanwhile. */
+struct contest {
+	struct race race;
+	enum pv_fdb_learned result;
+};
+
+static void *
+race_to_claim(void *argument)
+{
+	struct contest *contest = argument;
+	struct race *race = &contest->race;
+
+	for (uint32_t i = 0; i < RACES; i++) {
+		pthread_barrier_wait(race->barrier);
+		contest->result = race->port == 4 ? learn(race->fdb, 1000 + i, 4, 0) :
+						    pv_fdb_claim(race->fdb, mac(1000 + i).bytes, race->port, 0);
+		pthread_barrier_wait(race->barrier);
+		pthread_barrier_wait(race->barrier);
+	}
+	return NULL;
+}
+
+/* Whoever was told that the address is his has it, nobody else was, and it is there once. */
+static bool
+is_decided(const struct pv_fdb *fdb, const struct contest contests[3], uint32_t number)
+{
+	uint16_t winner = contests[0].result == PV_FDB_LEARNED ? 1 : 2;
+
+	return (contests[0].result == PV_FDB_LEARNED) + (contests[1].result == PV_FDB_LEARNED) == 1 &&
+	       (contests[0].result == PV_FDB_SPOOFED) + (contests[1].result == PV_FDB_SPOOFED) == 1 &&
+	       lookup(fdb, number) == winner && used(fdb) == 1;
+}
+
+static void
+an_address_claimed_by_two_at_once_is_of_one_and_the_other_knows(void **state)
+{
+	struct pv_fdb *fdb = table(16, NO_LIMIT);
+	pthread_barrier_t barrier;
+	struct contest contests[3];
+	pthread_t threads[3];
+	uint32_t undecided = 0;
+
+	assert_int_equal(pthread_barrier_init(&barrier, NULL, 4), 0);
+	for (uint16_t i = 0; i < 3; i++) {
+		contests[i].race = (struct race){ .fdb = fdb, .barrier = &barrier, .port = i < 2 ? i + 1 : 4 };
+		assert_int_equal(pthread_create(&threads[i], NULL, race_to_claim, &contests[i]), 0);
+	}
+	for (uint32_t i = 0; i < RACES; i++) {
+		for (uint32_t filler = 0; filler < FILLERS; filler++)
+			learn(fdb, filler, 3, 0);
+		pthread_barrier_wait(&barrier);
+		pv_fdb_flush_port(fdb, 3);
+		pthread_barrier_wait(&barrier);
+		undecided += !is_decided(fdb, contests, 1000 + i);
+		for (uint16_t port = 1; port <= 4; port++)
+			pv_fdb_flush_port(fdb, port);
+		pthread_barrier_wait(&barrier);
+	}
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	assert_int_equal(undecided, 0);
+	pthread_barrier_destroy(&barrier);
+	pv_fdb_free(fdb);
+}
+
 int
 main(void)
 {
@@ -565,6 +801,15 @@ main(void)
 		cmocka_unit_test(a_static_address_takes_the_place_of_a_learned_one),
 		cmocka_unit_test(a_static_address_neither_ages_nor_moves_nor_goes),
 		cmocka_unit_test(a_spoofed_static_address_changes_nothing),
+		cmocka_unit_test(a_claimed_address_neither_ages_nor_moves_nor_is_evicted),
+		cmocka_unit_test(a_claim_takes_an_address_from_the_port_that_taught_it),
+		cmocka_unit_test(what_a_port_has_learned_itself_it_can_claim_at_its_limit),
+		cmocka_unit_test(a_static_address_cannot_be_claimed_and_a_claimed_one_not_made_static_elsewhere),
+		cmocka_unit_test(a_claim_is_given_up_by_its_port_only),
+		cmocka_unit_test(a_bucket_full_of_claims_refuses_the_next),
+		cmocka_unit_test(a_watched_address_has_changed_when_it_was_claimed),
+		cmocka_unit_test(claims_that_are_released_are_learned_addresses),
+		cmocka_unit_test(of_what_was_learned_the_last_becomes_the_claim),
 		cmocka_unit_test(a_full_bucket_gives_up_its_oldest_address),
 		cmocka_unit_test(static_addresses_are_never_evicted),
 		cmocka_unit_test(a_port_learns_no_more_than_its_limit),
@@ -577,6 +822,7 @@ main(void)
 		cmocka_unit_test(threads_leave_each_address_once_and_every_count_right),
 		cmocka_unit_test(threads_that_never_evict_leave_every_count_right),
 		cmocka_unit_test(an_address_learned_by_two_workers_at_once_is_there_once),
+		cmocka_unit_test(an_address_claimed_by_two_at_once_is_of_one_and_the_other_knows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
