@@ -151,6 +151,7 @@ watch(int epoll, int fd)
 	epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
+/* The table's ageing, the watchdog, what ports look at, and where contexts are. */
 static void
 do_chores(int timer)
 {
@@ -161,9 +162,10 @@ do_chores(int timer)
 	pv_fdb_age(running->fdb, pv_now_s());
 	pv_datapath_watch(running);
 	pv_datapath_look(running);
+	pv_rebalance(running);
 }
 
-/* Serves the control socket, and each second the table's ageing, the watchdog and the ports, until a signal comes. */
+/* Serves the control socket, and each second does the chores, until a signal comes. */
 static void
 serve(struct pv_control *control, int signals)
 {

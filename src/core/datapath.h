@@ -9,6 +9,7 @@
 
 #include "core/hold.h"
 #include "core/multiplexing.h"
+#include "core/rebalance.h"
 #include "core/relay.h"
 #include "core/worker.h"
 
@@ -31,6 +32,7 @@ struct pv_datapath {
 	struct pv_contexts_options contexts; /* and what it was given, if guests have contexts */
 	struct pv_relay *relay;
 	struct pv_hold hold;
+	struct pv_rebalance rebalance;
 	_Atomic bool leave; /* workers end what they run: they are to be held, or */
 	_Atomic bool stop;  /* to end */
 	bool running;

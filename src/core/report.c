@@ -283,21 +283,29 @@ path_json(const struct pv_worker *worker)
 			 (json_int_t)c->evicted);
 }
 
+/* Contexts that came from other workers and went to them. */
+static json_t *
+moves_json(const struct pv_datapath *datapath, uint16_t worker)
+{
+	return json_pack("{s:I, s:I}", "in", (json_int_t)datapath->rebalance.moved_in[worker], "out",
+			 (json_int_t)datapath->rebalance.moved_out[worker]);
+}
+
 static json_t *
 worker_json(const struct pv_datapath *datapath, const struct pv_worker *worker)
 {
 	const struct pv_worker_counters *c = &worker->counters;
 
 	return json_pack(
-		"{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:f, s:f, s:I, s:I, s:o, s:o, s:o, s:o}", "id",
-		worker->id, "cpu", worker->cpu, "lcore", (int)worker->lcore, "rounds", (json_int_t)c->rounds,
+		"{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:f, s:f, s:I, s:I, s:o, s:o, s:o, s:o, s:o}",
+		"id", worker->id, "cpu", worker->cpu, "lcore", (int)worker->lcore, "rounds", (json_int_t)c->rounds,
 		"busy_rounds", (json_int_t)c->busy_rounds, "sleeps", (json_int_t)c->sleeps, "busy_cycles",
 		(json_int_t)c->busy_cycles, "idle_cycles", (json_int_t)c->idle_cycles, "busy_share",
 		ratio(c->busy_cycles, c->busy_cycles + c->idle_cycles), "packets", (json_int_t)c->packets, "calls",
 		(json_int_t)c->bursts, "packets_per_call", ratio(c->packets, c->bursts), "cycles_per_packet",
 		ratio(c->busy_cycles, c->packets), "handed_over", (json_int_t)c->handed_over, "flooded",
 		(json_int_t)c->flooded, "queues", worker_queues(worker), "drops", worker_drops(datapath, worker),
-		"signals", signals_json(worker), "path", path_json(worker));
+		"signals", signals_json(worker), "path", path_json(worker), "moves", moves_json(datapath, worker->id));
 }
 
 json_t *

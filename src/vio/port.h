@@ -115,7 +115,7 @@ struct pv_port {
 	bool copies;			/* tx_burst is done with a packet when it returns: it may refer to a guest */
 	_Atomic bool up;		/* a guest or link is there; down ports are neither polled nor sent to */
 	_Atomic uint16_t active_queues; /* queue pairs in use by the guest, 1 to queues; meaningful while up */
-	uint16_t owner[PV_QUEUES_MAX];	/* worker of each queue pair */
+	_Atomic uint16_t owner[PV_QUEUES_MAX]; /* worker of each queue pair; changes only while workers are held */
 
 	char name[PV_PORT_NAME_MAX];
 	const struct pv_port_type *type;
