@@ -160,7 +160,6 @@ do_chores(int timer)
 	if (read(timer, &times, sizeof(times)) != sizeof(times))
 		return;
 	pv_fdb_age(running->fdb, pv_now_s());
-	pv_datapath_watch(running);
 	pv_datapath_look(running);
 	pv_rebalance(running);
 }

@@ -2,7 +2,6 @@
 #include "core/datapath.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -434,35 +433,6 @@ pv_datapath_new(const struct pv_config *config)
 	return datapath;
 }
 
-#define INTERRUPTION SIGRTMIN
-
-static void
-do_nothing(int signal)
-{
-}
-
-/* Without SA_RESTART, so that the call it comes in ends. */
-static void
-take_interruptions(void)
-{
-	const struct sigaction action = { .sa_handler = do_nothing };
-
-	sigaction(INTERRUPTION, &action, NULL);
-}
-
-void
-pv_datapath_watch(struct pv_datapath *datapath)
-{
-	for (uint16_t i = 0; i < datapath->n_workers; i++) {
-		struct pv_worker *worker = datapath->workers[i];
-		uint64_t round = worker->counters.rounds;
-
-		if (worker->runs && round == worker->watched_round)
-			pthread_kill(worker->thread, INTERRUPTION);
-		worker->watched_round = round;
-	}
-}
-
 void
 pv_datapath_look(struct pv_datapath *datapath)
 {
@@ -509,8 +479,10 @@ pv_datapath_start(struct pv_datapath *datapath)
 
 	if (chosen != 0)
 		return chosen;
-	take_interruptions();
 	datapath->running = true;
+	chosen = pv_watchdog_start(datapath);
+	if (chosen != 0)
+		return chosen;
 	for (uint16_t i = 0; i < datapath->n_workers; i++) {
 		int result = rte_eal_remote_launch(pv_worker_main, datapath->workers[i], datapath->workers[i]->lcore);
 
@@ -546,6 +518,7 @@ pv_datapath_free(struct pv_datapath *datapath)
 		return;
 	if (datapath->running) {
 		stop_workers(datapath);
+		pv_watchdog_stop(datapath);
 		pv_relay_stop(datapath->relay); /* it wakes workers by their ports */
 	}
 	for (uint16_t i = 0; i < datapath->n_workers; i++)

@@ -11,6 +11,7 @@
 #include "core/multiplexing.h"
 #include "core/rebalance.h"
 #include "core/relay.h"
+#include "core/watchdog.h"
 #include "core/worker.h"
 
 struct pv_datapath {
@@ -33,6 +34,7 @@ struct pv_datapath {
 	struct pv_relay *relay;
 	struct pv_hold hold;
 	struct pv_rebalance rebalance;
+	struct pv_watchdog watchdog;
 	_Atomic bool leave; /* workers end what they run: they are to be held, or */
 	_Atomic bool stop;  /* to end */
 	bool running;
@@ -46,12 +48,6 @@ struct pv_datapath *pv_datapath_new(const struct pv_config *config);
 
 /* Starts the workers, then lets guests in. 0 or -errno, having logged why. */
 int pv_datapath_start(struct pv_datapath *datapath);
-
-/*
- * The watchdog of the workers, to be called every second: interrupts the system call of a worker that has not finished
- * a round since the last time. No call of ours waits, but some are on descriptors that a frontend shares with us.
- */
-void pv_datapath_watch(struct pv_datapath *datapath);
 
 /* Has ports look at what nobody tells them of, every second. On the main thread. */
 void pv_datapath_look(struct pv_datapath *datapath);

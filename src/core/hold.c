@@ -1,35 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/hold.h"
 
-#include <time.h>
-
 #include "core/datapath.h"
 
 void
 pv_hold_init(struct pv_hold *hold)
 {
-	pthread_condattr_t attributes;
-
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_mutex_init(&hold->lock, NULL);
-	pthread_cond_init(&hold->changed, &attributes);
-	pthread_condattr_destroy(&attributes);
-}
-
-/* A worker may be in a call that waits: the watchdog is this thread's duty, too. */
-static void
-wait_for_workers(struct pv_datapath *datapath)
-{
-	struct pv_hold *hold = &datapath->hold;
-	struct timespec until;
-
-	while (hold->settled < datapath->n_workers) {
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec++;
-		if (pthread_cond_timedwait(&hold->changed, &hold->lock, &until) != 0)
-			pv_datapath_watch(datapath);
-	}
+	pthread_cond_init(&hold->changed, NULL);
 }
 
 void
@@ -46,7 +24,8 @@ pv_hold_workers(struct pv_datapath *datapath)
 	datapath->leave = true;
 	for (uint16_t i = 0; i < datapath->n_workers; i++)
 		pv_worker_wake(datapath->workers[i], PV_SOURCE_LEAVE);
-	wait_for_workers(datapath);
+	while (hold->settled < datapath->n_workers)
+		pthread_cond_wait(&hold->changed, &hold->lock);
 	pthread_mutex_unlock(&hold->lock);
 }
 

@@ -246,7 +246,7 @@ void pv_vio_seek_rings(struct pv_vio *vio, uint16_t queue);
 
 /*
  * Calls the guest: at most one system call. Its descriptor does not wait, but the frontend shares it and can have it
- * wait after all; the watchdog of the workers then interrupts the call (core/datapath.h), and the port is stopped.
+ * wait after all; the watchdog of the workers then interrupts the call (core/watchdog.h), and the port is stopped.
  */
 void pv_vio_call(struct pv_vio *vio, struct pv_vio_ring *ring);
 

@@ -357,7 +357,7 @@ nothing_moves_while_workers_are_held(void **state)
 			before = add_up(testbed);
 			for (uint16_t i = 0; i < PORTS; i++)
 				offer(datapath->ports[i], 10);
-			pv_datapath_watch(datapath); /* signals wake nobody */
+			pv_watchdog_look(datapath); /* signals wake nobody */
 			for (int i = 0; i < 10; i++)
 				sched_yield();
 			assert_int_equal(add_up(testbed).in, before.in);
