@@ -9,10 +9,12 @@
 
 #define LOG_PAGE_SHIFT 12 /* vhost-user protocol, "Migration": VHOST_LOG_PAGE is 4096 */
 
-/* The part of [address, address + length) that begins in one region; its length into *length. */
+/* The part of [address, address + length) that begins in one region; its length into *length. All in a window. */
 static void *
 find_part(const struct pv_memory *memory, uint64_t address, uint64_t *length)
 {
+	if (memory->window != NULL)
+		return memory->window + (address & memory->window_mask);
 	for (uint32_t i = 0; i < memory->n_direct; i++) {
 		const struct pv_region *region = &memory->regions[i];
 		uint64_t offset = address - region->guest;

@@ -6,7 +6,8 @@
  *
  * An address is guest-physical, or an I/O virtual one when VIRTIO_F_ACCESS_PLATFORM was negotiated; then the IOTLB
  * (iotlb.h) says where it is. A buffer may be in one piece here or, over the border of regions that touch and over
- * pages of the IOTLB, in several: the inline pv_memory_at() answers the first, common case, and pv_memory_map() all.
+ * pages of the IOTLB, in several: the inline pv_memory_at() answers the first, common case, and pv_memory_map() all. In
+ * a window (window.h) every address is somewhere, and every buffer in one piece.
  *
  * The message thread changes it only while no worker uses it (vio.h: pause and resume).
  */
@@ -35,16 +36,24 @@ struct pv_region {
 struct pv_memory {
 	uint32_t n_direct; /* regions whose addresses the guest gives: all, or none with an IOTLB */
 	uint32_t n_regions;
+	uint8_t *window;      /* what the guest's address 0 is here when all of its memory lies in a window, or NULL; */
+	uint64_t window_mask; /* and the bits of an address that count then */
 	struct pv_region regions[PV_REGIONS_MAX];
 	const struct pv_iotlb *iotlb; /* or NULL */
 	_Atomic uint8_t *log; /* one bit per page of 4 KiB that we wrote to, while the guest is migrated, or NULL */
 	uint64_t log_size;    /* bytes */
 };
 
-/* Where a guest's buffer is when it is in one piece, else NULL. */
+/* Where a guest's buffer is when it is in one piece, else NULL. A window's guard is longer than any buffer. */
 static inline void *
 pv_memory_at(const struct pv_memory *memory, uint64_t address, uint64_t length)
 {
+#ifdef PV_MEMORY_UNPROTECTED /* a part of bench/contexts alone: what is left when nothing keeps a guest in its memory \
+			      */
+	return memory->regions[0].host + (address - memory->regions[0].guest);
+#endif
+	if (memory->window != NULL)
+		return memory->window + (address & memory->window_mask);
 	for (uint32_t i = 0; i < memory->n_direct; i++) {
 		const struct pv_region *region = &memory->regions[i];
 		uint64_t offset = address - region->guest; /* wraps for an address below the region */

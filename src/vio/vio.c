@@ -67,6 +67,7 @@ pv_vio_rebind(struct pv_vio *vio, const struct pv_port_env *env)
 	vio->copy_break = env->copy_break;
 	vio->translation = env->translation;
 	vio->io_channel = env->io_channel;
+	vio->protection = env->protection;
 }
 
 static void
@@ -142,9 +143,21 @@ pv_vio_connected(struct pv_vio *vio)
 	pv_control_reset(&vio->control);
 }
 
+static void
+close_window(struct pv_vio *vio)
+{
+	if (vio->memory.window == NULL)
+		return;
+	pv_window_close(&vio->window, &vio->memory);
+	if (vio->iotlb != NULL)
+		pv_iotlb_clear(vio->iotlb); /* a frontend may have filled it meanwhile, although nobody uses it */
+}
+
 void
 pv_vio_drop_memory(struct pv_vio *vio)
 {
+	close_window(vio);
+	vio->no_window = NULL;
 	vio->memory_known = false;
 	vio->memory.n_regions = 0;
 	vio->memory.n_direct = 0;
@@ -434,9 +447,9 @@ describe_ring(const struct pv_vio *vio, int vid, uint16_t index, struct pv_virtq
 	if (rte_vhost_get_vhost_vring(vid, index, &vring) != 0 || vring.desc == NULL || vring.avail == NULL ||
 	    vring.used == NULL || rte_vhost_get_vring_base(vid, index, &setup->avail_base, &setup->used_base) != 0)
 		return false;
-	setup->descriptors = vring.desc;
-	setup->driver = vring.avail;
-	setup->device = vring.used;
+	setup->descriptors = pv_window_move(&vio->window, &vio->memory, vring.desc);
+	setup->driver = pv_window_move(&vio->window, &vio->memory, vring.avail);
+	setup->device = pv_window_move(&vio->window, &vio->memory, vring.used);
 	setup->size = vring.size;
 	setup->features = vio->features;
 	setup->log_used = logging && vring.log_guest_addr != 0;
@@ -606,6 +619,36 @@ take_features(struct pv_vio *vio, int vid)
 	vio->port->offloads = pv_offload_of_guest(features);
 }
 
+/* Has the memory lie in a window, unless it does. NULL, or why it cannot. */
+static const char *
+try_window(struct pv_vio *vio, bool translated)
+{
+	if (translated)
+		return "the guest is behind an IOMMU";
+	if (vio->translation.way != PV_TRANSLATE_REGION)
+		return "addresses are translated page by page";
+	if (vio->io_channel.way == PV_CHANNEL_GRANT)
+		return "pages are mapped for each packet";
+	if (vio->memory.window != NULL)
+		return NULL;
+	return pv_window_open(&vio->window, &vio->memory, &vio->files, &vio->faulted);
+}
+
+/* A guest whose memory cannot lie in a window has its addresses validated. */
+static void
+choose_protection(struct pv_vio *vio, bool translated)
+{
+	bool wanted = vio->protection == PV_PROTECT_WINDOW;
+	const char *why = wanted ? try_window(vio, translated) : NULL;
+
+	if (!wanted || why != NULL)
+		close_window(vio);
+	if (why != NULL && why != vio->no_window)
+		pv_log_limited(&vio->port->limit, PV_LOG_WARNING, vio->port->name,
+			       "no window for the guest's memory, so its addresses are validated: %s", why);
+	vio->no_window = why;
+}
+
 /* False without memory. */
 static bool
 choose_addresses(struct pv_vio *vio)
@@ -614,6 +657,7 @@ choose_addresses(struct pv_vio *vio)
 
 	if (translated && !has_iotlb(vio))
 		return false;
+	choose_protection(vio, translated);
 	vio->memory.iotlb = translated ? vio->iotlb : NULL;
 	vio->memory.n_direct = translated ? 0 : vio->memory.n_regions;
 	vio->memory.log = (vio->features & BIT(VHOST_F_LOG_ALL)) != 0 ? vio->log_mapping : NULL;
@@ -656,6 +700,7 @@ pv_vio_attach(struct pv_vio *vio, int vid, struct pv_remembered *remembered)
 	vio->attached = true;
 	vio->vid = vid;
 	vio->stopped = false;
+	vio->faulted &= ~PV_FAULT_HOLE; /* the window is another one, with the holes that it has */
 	vio->remembered = remembered;
 	vio->begun = 0;
 	pv_vio_resume(vio, vid);
@@ -670,6 +715,7 @@ pv_vio_detach(struct pv_vio *vio, int vid)
 	for (uint16_t i = 0; i < PV_VIO_RINGS; i++)
 		if (vio->rings[i].translator != NULL)
 			pv_translator_rest(vio->rings[i].translator);
+	close_window(vio);
 	vio->attached = false;
 	vio->paused = false;
 }
@@ -687,7 +733,9 @@ pv_vio_stop(struct pv_vio *vio, const struct pv_vio_ring *ring)
 		snprintf(vio->why, sizeof(vio->why), "ring %u: %s: %u", number_of(vio, (uint16_t)(ring - vio->rings)),
 			 ring->queue.stopped, ring->queue.stopped_value);
 	else
-		snprintf(vio->why, sizeof(vio->why), "the file of the guest's memory is shorter than it was");
+		snprintf(vio->why, sizeof(vio->why), "%s",
+			 (vio->faulted & PV_FAULT_CUT) != 0 ? "the file of the guest's memory is shorter than it was" :
+							      "an address of the guest is where it has no memory");
 	pv_log_limited(&vio->limit, PV_LOG_WARNING, vio->port->name, "stopped until the guest attaches again: %s",
 		       vio->why);
 }
@@ -904,10 +952,11 @@ pv_vio_report(const struct pv_vio *vio)
 		frames += vio->rings[i].counters.frames;
 		maps += vio->rings[i].granted.maps;
 	}
-	return json_pack("{s:s, s:s, s:s?, s:I, s:f, s:f, s:o, s:o}", "buffers",
+	return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:I, s:f, s:f, s:o, s:o}", "buffers",
 			 vio->copy_break == PV_COPY_ALL ? "copy" : "shared", "pages",
-			 vio->io_channel.way == PV_CHANNEL_GRANT ? "grant" : "persistent", "stopped",
-			 vio->stopped ? vio->why : NULL, "notifications", (json_int_t)calls, "notifications_per_frame",
-			 per_frame(calls, frames), "mappings_per_frame", per_frame(maps, frames), "control",
-			 report_control(vio), "rings", rings);
+			 vio->io_channel.way == PV_CHANNEL_GRANT ? "grant" : "persistent", "protection",
+			 pv_protection_names[vio->memory.window != NULL ? PV_PROTECT_WINDOW : PV_PROTECT_VALIDATE],
+			 "no_window", vio->no_window, "stopped", vio->stopped ? vio->why : NULL, "notifications",
+			 (json_int_t)calls, "notifications_per_frame", per_frame(calls, frames), "mappings_per_frame",
+			 per_frame(maps, frames), "control", report_control(vio), "rings", rings);
 }

@@ -25,9 +25,11 @@
 #include "vio/iotlb.h"
 #include "vio/memory.h"
 #include "vio/port.h"
+#include "vio/protection.h"
 #include "vio/remember.h"
 #include "vio/vhost_message.h"
 #include "vio/virtqueue.h"
+#include "vio/window.h"
 
 #define PV_VIO_CONTROL (2 * PV_QUEUES_MAX) /* place of the control queue, whatever number the guest has for it */
 #define PV_VIO_HELD_MAX 128		   /* frames */
@@ -85,7 +87,7 @@ struct pv_vio_ring {
 struct pv_vio {
 	_Atomic bool running;	  /* workers may use the rings */
 	_Atomic bool paused;	  /* they will be able to again in a moment */
-	_Atomic uint32_t faulted; /* the guest's memory is not all there: its file was cut */
+	_Atomic uint32_t faulted; /* the guest's memory is not all there: PV_FAULT_… (fault.h) */
 	_Atomic bool stopped;	  /* the guest broke the rules: not used again until it attaches anew */
 	bool packed;
 	uint8_t header_size;		   /* of the virtio-net header in the guest's buffers: 10 or 12 */
@@ -94,6 +96,7 @@ struct pv_vio {
 	uint32_t copy_break;		   /* bytes, see buffers.h; with */
 	struct pv_translation translation; /* the next, taken over by the rings when they are loaded, */
 	struct pv_io_channel io_channel;   /* as is how their pages are reached */
+	enum pv_protection protection;	   /* of the memory, from the next time on that rings are loaded */
 	uint32_t room;			   /* bytes of a frame in an mbuf of the pool */
 	uint32_t frame_limit;		   /* bytes of the longest frame that the guest may send */
 	uint64_t features;		   /* negotiated */
@@ -109,10 +112,12 @@ struct pv_vio {
 	struct rte_ether_addr announced;
 
 	/* The message thread's. */
-	bool attached;		     /* between attach and detach */
-	bool memory_known;	     /* the library has a memory table */
-	struct pv_grant_files files; /* what `memory` is mapped from */
-	int backend_fd;		     /* channel for requests of ours, or -1 */
+	bool attached;		       /* between attach and detach */
+	bool memory_known;	       /* the library has a memory table */
+	struct pv_grant_files files;   /* what `memory` is mapped from */
+	struct pv_window window;       /* what it lies in while a guest is attached, if that is the protection */
+	const char *_Atomic no_window; /* why it does not, although it should, or NULL */
+	int backend_fd;		       /* channel for requests of ours, or -1 */
 	struct pv_inflight inflight;
 	int inflight_fd;		  /* of regions that we made, or -1 */
 	struct pv_remembered *remembered; /* of the guest that is attached, or NULL */

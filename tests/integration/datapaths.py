@@ -25,6 +25,7 @@ CONFIGURATIONS = {
         "specialization"]}),
     "vio-xen": ("vio", {"baseline": "xen"}),
     "vio-xen-ioc": ("vio", {"baseline": "xen", "stages": ["io-channel"]}),
+    "vio-window": ("vio", {"stages": [{"multi-context-demux": {"protection": "window"}}]}),
     "vio-specialized": ("vio", {"stages": ["shared-buffer-rings", "specialization"]}),
 }
 

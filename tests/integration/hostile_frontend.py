@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Frontends and guests that break the rules: each loses its own port, and the others go on.
 
-Argument: "granted" for packets that are mapped one by one. hostile_messages.py has it, too.
+Argument: "granted" for packets that are mapped one by one, "window" for guests' memory in windows of a power of two.
+hostile_messages.py has them, too.
 """
 
 import array
@@ -51,7 +52,10 @@ FRAMES = 500
 WINDOW = 64  # so many are under way at once: fewer than a ring has room for
 RESTARTS = 2000
 FEW_LINES = RESTARTS // 10
-SETTINGS = {"baseline": "xen"} if sys.argv[1:] == ["granted"] else {}
+SETTINGS = {
+    "granted": {"baseline": "xen"},
+    "window": {"stages": [{"multi-context-demux": {"protection": "window"}}]},
+}.get("".join(sys.argv[1:]), {})
 
 
 # The switch and what it does

@@ -94,6 +94,9 @@ bench_new(const struct bench_setup *setup, const struct pv_memory *memory)
 		vio->io_channel.way = PV_CHANNEL_GRANT;
 		vio->files = *setup->files;
 	}
+	if (setup->window_files != NULL)
+		must(pv_window_open(&vio->window, &vio->memory, setup->window_files, &vio->faulted) == NULL,
+		     "no window");
 	vio->limit.burst = 0; /* the tests look at `why` */
 	vio->running = true;
 	return bench;
@@ -117,11 +120,22 @@ make_grants(struct pv_vio *vio, struct pv_vio_ring *ring)
 	must(ring->grants != NULL, "no memory for grants");
 }
 
+/* The ring as it is in the window, if there is one. */
+static struct pv_virtqueue_setup
+move_to_window(const struct pv_vio *vio, struct pv_virtqueue_setup setup)
+{
+	setup.descriptors = pv_window_move(&vio->window, &vio->memory, setup.descriptors);
+	setup.driver = pv_window_move(&vio->window, &vio->memory, setup.driver);
+	setup.device = pv_window_move(&vio->window, &vio->memory, setup.device);
+	return setup;
+}
+
 int
 bench_add_ring(struct bench *bench, uint16_t index, const struct pv_virtqueue_setup *setup)
 {
 	struct pv_vio_ring *ring = &bench->vio.rings[index];
-	int result = pv_virtqueue_init(&ring->queue, setup, &bench->vio.memory);
+	const struct pv_virtqueue_setup moved = move_to_window(&bench->vio, *setup);
+	int result = pv_virtqueue_init(&ring->queue, &moved, &bench->vio.memory);
 
 	if (result != 0)
 		return result;
@@ -163,6 +177,7 @@ bench_free(struct bench *bench)
 		rte_free(ring->loans);
 		rte_free(ring->held);
 	}
+	pv_window_close(&bench->vio.window, &bench->vio.memory);
 	rte_free(bench);
 }
 

@@ -16,7 +16,8 @@ struct bench_setup {
 	uint32_t copy_break;  /* 0: PV_COPY_ALL */
 	uint32_t frame_limit; /* 0: 1522 */
 	struct rte_mempool *pool;
-	const struct pv_grant_files *files; /* packets are mapped from these one by one; NULL: they are not */
+	const struct pv_grant_files *files;	   /* packets are mapped from these one by one; NULL: they are not */
+	const struct pv_grant_files *window_files; /* the memory is mapped from these in a window; NULL: it is not */
 };
 
 struct bench {
@@ -27,7 +28,7 @@ struct bench {
 
 struct rte_mempool *bench_pool(unsigned int packets);
 
-/* `memory` is copied. */
+/* `memory` is copied; the rings lie in that, whether there is a window or not. */
 struct bench *bench_new(const struct bench_setup *setup, const struct pv_memory *memory);
 /* Ring 0 is what the guest receives with, 1 what it transmits with. 0 or what pv_virtqueue_init() returns. */
 int bench_add_ring(struct bench *bench, uint16_t index, const struct pv_virtqueue_setup *setup);

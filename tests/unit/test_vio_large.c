@@ -44,6 +44,8 @@ static const struct large *const larges[] = { &tcp4, &tcp6, &cwr, &udp4, &udp6 }
 static uint8_t bytes[HEADER + LARGE_FRAME_MAX]; /* as the guest has them */
 static uint8_t flat[LARGE_FRAME_MAX];
 
+static bool windowed; /* with the argument "window": the memory of guests lies in one */
+
 /* A guest with one ring: 1 it transmits with, 0 it receives with. */
 struct guest {
 	struct driver *driver;
@@ -73,6 +75,7 @@ guest(const struct guest_setup *setup)
 		.copy_break = setup->copy_break,
 		.frame_limit = setup->frame_limit != 0 ? setup->frame_limit : PV_LARGE_FRAME_MAX,
 		.pool = it.pool,
+		.window_files = windowed ? &it.driver->files : NULL,
 	};
 
 	it.bench = bench_new(&bench, &it.driver->memory);
@@ -491,6 +494,7 @@ a_large_packet_may_wait_for_a_translation(void **state)
 	assert_non_null(vio->iotlb);
 	vio->memory.iotlb = vio->iotlb;
 	vio->memory.n_direct = 0;
+	vio->memory.window = NULL; /* there is none behind an IOMMU */
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sockets), 0);
 	vio->backend_fd = sockets[0];
 	driver_offer_one(it.driver, 0x40000, 0x12000, WRITE);
@@ -526,6 +530,7 @@ large_packets_that_wait_do_not_take_all_buffers(void **state)
 	vio->iotlb = rte_zmalloc("iotlb", sizeof(*vio->iotlb), 0);
 	vio->memory.iotlb = vio->iotlb;
 	vio->memory.n_direct = 0;
+	vio->memory.window = NULL; /* there is none behind an IOMMU */
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sockets), 0);
 	vio->backend_fd = sockets[0];
 	driver_offer_one(it.driver, 0x40000, 0x12000, WRITE);
@@ -542,7 +547,7 @@ large_packets_that_wait_do_not_take_all_buffers(void **state)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(large_packets_arrive_as_they_were_in_every_layout),
@@ -560,6 +565,7 @@ main(void)
 		cmocka_unit_test(large_packets_that_wait_do_not_take_all_buffers),
 	};
 
+	windowed = argc > 1 && strcmp(argv[1], "window") == 0;
 	testbed_start_eal();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
