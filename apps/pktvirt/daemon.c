@@ -39,9 +39,11 @@ show(json_t *request, char *error, size_t size)
 		return pv_report_workers(running);
 	if (what != NULL && strcmp(what, "fdb") == 0)
 		return pv_report_fdb(running);
+	if (what != NULL && strcmp(what, "contexts") == 0)
+		return pv_report_contexts(running);
 	if (what != NULL && strcmp(what, "config") == 0)
 		return pv_report_config(running);
-	snprintf(error, size, "nothing called \"%s\" to show: expected ports, stages, workers, fdb or config",
+	snprintf(error, size, "nothing called \"%s\" to show: expected ports, stages, workers, fdb, contexts or config",
 		 what != NULL ? what : "");
 	return NULL;
 }

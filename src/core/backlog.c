@@ -53,6 +53,8 @@ struct egress {
 };
 TAILQ_HEAD(egresses, egress);
 
+#define QUANTUM_MAX 16384u /* bytes: what waits is of many senders, and the next is not to wait for long */
+
 struct pv_backlog_parts {
 	struct pv_worker *worker;
 	struct entry *all_entries;
@@ -492,7 +494,7 @@ turn_of(const struct pv_backlog_parts *parts, const struct lane *lane)
 {
 	uint64_t weight = lane->port != NULL ? lane->port->weight : 1;
 
-	return parts->worker->datapath->contexts.quantum * RTE_MAX(weight, 1u);
+	return RTE_MIN(parts->worker->datapath->contexts.quantum, QUANTUM_MAX) * RTE_MAX(weight, 1u);
 }
 
 /* Fills the next burst: deficit round robin, by bytes. */

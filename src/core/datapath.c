@@ -16,6 +16,7 @@
 #include "core/contexts.h"
 #include "core/path.h"
 #include "core/pipeline.h"
+#include "core/worker_contexts.h"
 #include "core/worker_queues.h"
 #include "core/worker_stages.h"
 #include "vio/buffers.h"
@@ -124,8 +125,8 @@ find_in(const struct pv_binding *bindings, size_t n, const char *primitive)
 	return &bindings[i];
 }
 
-static const struct pv_binding *
-find_binding(const struct pv_datapath *datapath, const char *primitive)
+const struct pv_binding *
+pv_datapath_binding(const struct pv_datapath *datapath, const char *primitive)
 {
 	return find_in(datapath->bindings, datapath->n_bindings, primitive);
 }
@@ -133,7 +134,7 @@ find_binding(const struct pv_datapath *datapath, const char *primitive)
 static struct pv_io_channel
 bound_io_channel(const struct pv_datapath *datapath)
 {
-	const struct pv_binding *binding = find_binding(datapath, PV_PRIMITIVE_IO_CHANNEL);
+	const struct pv_binding *binding = pv_datapath_binding(datapath, PV_PRIMITIVE_IO_CHANNEL);
 	const struct pv_io_channel_ops *ops = binding->implementation->ops;
 
 	return ops->choose(binding->options);
@@ -142,7 +143,7 @@ bound_io_channel(const struct pv_datapath *datapath)
 static uint32_t
 bound_copy_break(const struct pv_datapath *datapath, const struct pv_io_channel *channel)
 {
-	const struct pv_binding *binding = find_binding(datapath, PV_PRIMITIVE_BUFFER_PASSING);
+	const struct pv_binding *binding = pv_datapath_binding(datapath, PV_PRIMITIVE_BUFFER_PASSING);
 	const struct pv_buffer_passing *passing = binding->implementation->ops;
 
 	return pv_io_channel_copy_break(channel, passing->copy_break(binding->options));
@@ -151,7 +152,7 @@ bound_copy_break(const struct pv_datapath *datapath, const struct pv_io_channel 
 static struct pv_translation
 bound_translation(const struct pv_datapath *datapath)
 {
-	const struct pv_binding *binding = find_binding(datapath, PV_PRIMITIVE_TRANSLATION);
+	const struct pv_binding *binding = pv_datapath_binding(datapath, PV_PRIMITIVE_TRANSLATION);
 	const struct pv_translation_ops *ops = binding->implementation->ops;
 
 	return ops->choose(binding->options);
@@ -172,7 +173,7 @@ pv_guest_features(const struct pv_config *config, const struct pv_binding *bindi
 void
 pv_datapath_choose_multiplexing(struct pv_datapath *datapath)
 {
-	const struct pv_binding *binding = find_binding(datapath, PV_PRIMITIVE_MULTIPLEXING);
+	const struct pv_binding *binding = pv_datapath_binding(datapath, PV_PRIMITIVE_MULTIPLEXING);
 	bool had_contexts = datapath->multiplexing != NULL && pv_has_contexts(datapath);
 
 	datapath->multiplexing = binding->implementation->ops;
@@ -189,7 +190,7 @@ pv_datapath_choose_multiplexing(struct pv_datapath *datapath)
 static enum pv_protection
 bound_protection(const struct pv_datapath *datapath)
 {
-	const struct pv_binding *binding = find_binding(datapath, PV_PRIMITIVE_MULTIPLEXING);
+	const struct pv_binding *binding = pv_datapath_binding(datapath, PV_PRIMITIVE_MULTIPLEXING);
 	const struct pv_multiplexing *multiplexing = binding->implementation->ops;
 
 	return multiplexing->contexts == NULL ? PV_PROTECT_VALIDATE :
@@ -199,7 +200,7 @@ bound_protection(const struct pv_datapath *datapath)
 static uint32_t
 bound_wire_offloads(const struct pv_datapath *datapath)
 {
-	const struct pv_binding *binding = find_binding(datapath, PV_PRIMITIVE_GUEST_INTERFACE);
+	const struct pv_binding *binding = pv_datapath_binding(datapath, PV_PRIMITIVE_GUEST_INTERFACE);
 	const struct pv_guest_interface *interface = binding->implementation->ops;
 
 	return interface->wire_offloads(binding->options);
@@ -212,7 +213,7 @@ pv_datapath_port_env(const struct pv_datapath *datapath)
 
 	return (struct pv_port_env){
 		.pool = datapath->pool,
-		.host_io = find_binding(datapath, PV_PRIMITIVE_HOST_IO)->implementation->ops,
+		.host_io = pv_datapath_binding(datapath, PV_PRIMITIVE_HOST_IO)->implementation->ops,
 		.io_channel = channel,
 		.copy_break = bound_copy_break(datapath, &channel),
 		.translation = bound_translation(datapath),
@@ -294,7 +295,7 @@ make_mailboxes(struct pv_worker *worker)
 static int
 bind_path(struct pv_worker *worker)
 {
-	const struct pv_binding *binding = find_binding(worker->datapath, PV_PRIMITIVE_PACKET_PATH);
+	const struct pv_binding *binding = pv_datapath_binding(worker->datapath, PV_PRIMITIVE_PACKET_PATH);
 
 	return pv_path_bind(worker, binding->implementation->ops, binding->options);
 }
@@ -305,6 +306,10 @@ build_worker(struct pv_worker *worker)
 	uint16_t n_ports = worker->datapath->n_ports;
 	int result = pv_worker_queues_make(worker);
 
+	worker->burst_max = PV_BURST_MAX;
+	pv_doorbells_init(&worker->doorbells, pv_relay_bell_fd(worker->datapath->relay, worker->id));
+	if (result == 0)
+		result = pv_worker_contexts_make(worker);
 	for (uint16_t i = 0; result == 0 && i < n_ports; i++)
 		result = pv_worker_queues_make_room(worker, i);
 	if (result == 0)
@@ -365,6 +370,7 @@ free_worker(struct pv_worker *worker)
 	pv_path_unbind(worker);
 	for (uint16_t from = 0; from < PV_WORKERS_MAX; from++)
 		rte_ring_free(worker->mailbox[from]);
+	pv_worker_contexts_free(worker);
 	pv_worker_queues_free(worker);
 	rte_free(worker);
 }
@@ -444,7 +450,7 @@ pv_datapath_look(struct pv_datapath *datapath)
 int
 pv_datapath_choose_critical(struct pv_datapath *datapath)
 {
-	const struct pv_critical_ops *ops = find_binding(datapath, PV_PRIMITIVE_CRITICAL)->implementation->ops;
+	const struct pv_critical_ops *ops = pv_datapath_binding(datapath, PV_PRIMITIVE_CRITICAL)->implementation->ops;
 	int result = 0;
 
 	if (ops->way == PV_CRITICAL_POLL)

@@ -76,6 +76,9 @@ int pv_datapath_choose_path(struct pv_datapath *datapath);
  */
 void pv_datapath_choose_multiplexing(struct pv_datapath *datapath);
 
+/* A primitive as it is bound. Every primitive is. */
+const struct pv_binding *pv_datapath_binding(const struct pv_datapath *datapath, const char *primitive);
+
 /* Whether guests have contexts: each its own address, turns and doorbell (core/multiplexing.h). */
 static inline bool
 pv_has_contexts(const struct pv_datapath *datapath)

@@ -47,11 +47,12 @@ pv_path_is_vio(const struct pv_port *port, const struct pv_shape *shape)
 /* --- receiving ---------------------------------------------------------------------------------------------------- */
 
 static __rte_always_inline uint16_t
-pv_path_rx(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, const struct pv_shape *shape)
+pv_path_rx(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count,
+	   const struct pv_shape *shape)
 {
 	if (pv_path_is_vio(port, shape))
-		return pv_vhost_vio_rx(port, queue, packets, PV_BURST_MAX);
-	return port->ops->rx_burst(port, queue, packets, PV_BURST_MAX);
+		return pv_vhost_vio_rx(port, queue, packets, count);
+	return port->ops->rx_burst(port, queue, packets, count);
 }
 
 /* False when it is no frame; it is dropped then. */
@@ -252,7 +253,7 @@ pv_path_poll(struct pv_worker *worker, const struct pv_queue *queue, pv_path_for
 		return 0;
 	notified = pv_notified.cycles;
 	start = rte_rdtsc();
-	count = pv_path_rx(port, queue->queue, packets, shape);
+	count = pv_path_rx(port, queue->queue, packets, worker->burst_max, shape);
 	if (count == 0)
 		return 0;
 	start += pv_notified.cycles - notified; /* which is a section of its own */

@@ -290,7 +290,7 @@ pv_hand_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector, 
 	for (uint16_t i = taken; i < vector->count; i++)
 		pv_drop(worker, pv_packet_egress(vector->packets[i]), PV_DROP_MAILBOX_FULL, vector->packets[i]);
 	vector->count = 0;
-	if (worker->datapath->critical != PV_CRITICAL_POLL)
+	if (worker->datapath->critical != PV_CRITICAL_POLL || pv_has_contexts(worker->datapath))
 		pv_worker_wake(other, PV_SOURCE_MAIL);
 }
 

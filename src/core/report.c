@@ -9,8 +9,8 @@
 
 #include "core/path.h"
 
-static json_int_t
-now_ns(void)
+json_int_t
+pv_report_now_ns(void)
 {
 	struct timespec now;
 
@@ -103,7 +103,7 @@ pv_report_ports(const struct pv_datapath *datapath)
 
 	for (uint16_t i = 0; i < datapath->n_ports; i++)
 		json_array_append_new(ports, port_json(datapath, datapath->ports[i]));
-	return json_pack("{s:I, s:o}", "time_ns", now_ns(), "ports", ports);
+	return json_pack("{s:I, s:o}", "time_ns", pv_report_now_ns(), "ports", ports);
 }
 
 static uint64_t
@@ -234,7 +234,7 @@ pv_report_stages(const struct pv_datapath *datapath)
 		json_array_append_new(stages, section_json(datapath, section, busy));
 	add_packet_stages(datapath, stages, busy);
 	add_mechanisms(datapath->config, stages);
-	return json_pack("{s:I, s:I, s:o, s:o}", "time_ns", now_ns(), "tsc_hz", (json_int_t)rte_get_tsc_hz(),
+	return json_pack("{s:I, s:I, s:o, s:o}", "time_ns", pv_report_now_ns(), "tsc_hz", (json_int_t)rte_get_tsc_hz(),
 			 "primitives", pv_report_bindings(datapath->bindings, datapath->n_bindings), "stages", stages);
 }
 
@@ -315,7 +315,7 @@ pv_report_workers(const struct pv_datapath *datapath)
 
 	for (uint16_t i = 0; i < datapath->n_workers; i++)
 		json_array_append_new(workers, worker_json(datapath, datapath->workers[i]));
-	return json_pack("{s:I, s:I, s:o}", "time_ns", now_ns(), "tsc_hz", (json_int_t)rte_get_tsc_hz(), "workers",
+	return json_pack("{s:I, s:I, s:o}", "time_ns", pv_report_now_ns(), "tsc_hz", (json_int_t)rte_get_tsc_hz(), "workers",
 			 workers);
 }
 

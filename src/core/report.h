@@ -15,6 +15,12 @@ json_t *pv_report_stages(const struct pv_datapath *datapath);
 json_t *pv_report_workers(const struct pv_datapath *datapath);
 json_t *pv_report_fdb(const struct pv_datapath *datapath);
 
+/* Contexts, in core/report_contexts.c. */
+json_t *pv_report_contexts(const struct pv_datapath *datapath);
+
+/* The time in nanoseconds that reports carry. */
+json_int_t pv_report_now_ns(void);
+
 json_t *pv_report_config(const struct pv_datapath *datapath);
 
 /* Which implementation of each primitive is bound, and why; an array. */

@@ -33,6 +33,8 @@ static const struct endpoint endpoints[] = {
 	{ "/pktvirt/workers", pv_report_workers, "workers",
 	  "Load and queues of the workers. Parameters: a worker's number" },
 	{ "/pktvirt/fdb", pv_report_fdb, "addresses", "The switching table. Parameters: an address" },
+	{ "/pktvirt/contexts", pv_report_contexts, "contexts",
+	  "Turns, addresses and state of contexts. Parameters: a context's name" },
 	{ "/pktvirt/config", pv_report_config, NULL, "The effective configuration. Takes no parameters" },
 };
 

@@ -8,6 +8,7 @@
 #include <rte_cycles.h>
 
 #include "core/path_inline.h"
+#include "core/worker_contexts.h"
 
 #define IDLE_SHARE_SLEPT 32 /* one part in so many of the quiet time is slept at once */
 
@@ -156,6 +157,13 @@ pv_worker_tick(struct pv_worker *worker, uint64_t now)
 	}
 }
 
+void
+pv_worker_wake(struct pv_worker *worker, uint32_t source)
+{
+	pv_events_raise(&worker->events, source);
+	pv_doorbells_ring(&worker->doorbells, source);
+}
+
 /* Nobody needs to tell a worker that polls. */
 static void
 listen_to_none(struct pv_worker *worker)
@@ -176,9 +184,9 @@ pv_worker_count_calls(struct pv_worker *worker)
 										    .cycles = pv_notified.cycles };
 }
 
-/* A round without a packet is none of work: so is whatever it did for the packets of those before. */
-static void
-count_round(struct pv_worker *worker, uint32_t packets, uint64_t cycles)
+/* So is whatever it did for the packets of those before. */
+void
+pv_worker_count_round(struct pv_worker *worker, uint32_t packets, uint64_t cycles)
 {
 	struct pv_worker_counters *counters = &worker->counters;
 
@@ -207,7 +215,7 @@ run_by_polling(struct pv_worker *worker)
 			sleep_a_moment(worker, idle);
 			now = rte_rdtsc(); /* a sleep is no part of the round after it */
 		}
-		count_round(worker, packets, now - last);
+		pv_worker_count_round(worker, packets, now - last);
 		pv_worker_count_calls(worker);
 		idle = packets > 0 ? 0 : idle + (now - last);
 		last = now;
@@ -226,7 +234,9 @@ run(struct pv_worker *worker)
 		result = pv_worker_run_on_events(worker, way);
 	if (result != 0)
 		pv_error("worker", "worker %u polls: it cannot be told by signals: %s", worker->id, strerror(-result));
-	if (way == PV_CRITICAL_POLL || result != 0)
+	if (way == PV_CRITICAL_POLL && pv_has_contexts(worker->datapath))
+		pv_worker_run_contexts(worker);
+	else if (way == PV_CRITICAL_POLL || result != 0)
 		run_by_polling(worker);
 	rte_rcu_qsbr_thread_offline(worker->datapath->qsbr, worker->id);
 }

@@ -21,6 +21,7 @@
 
 #include "base/critical.h"
 #include "core/config.h"
+#include "core/doorbells.h"
 #include "core/fdb.h"
 #include "core/stage.h"
 #include "vio/port.h"
@@ -34,6 +35,7 @@
 struct pv_backlog;
 struct pv_datapath;
 struct pv_path;
+struct pv_turns;
 struct pv_packet_path;
 
 struct pv_port_counters {
@@ -144,6 +146,9 @@ struct pv_worker {
 	uint32_t flooded_bytes; /* of copies made since its loop has set this to 0: its sender's (core/turns.h) */
 	struct pv_port_counters *ports; /* by port id */
 	struct pv_events events;	/* while it is told by signals */
+	struct pv_doorbells doorbells;	/* while it polls, with contexts, */
+	struct pv_turns *turns;		/* and who is polled then */
+	uint16_t burst_max;		/* packets that it takes of a queue at once */
 };
 
 /* Seconds of the monotonic clock: the time of the switching table. */
@@ -163,6 +168,9 @@ void pv_worker_flush(struct pv_worker *worker);
 /* Runs mailboxes and stages until they are empty, when nobody fills them any more. */
 void pv_worker_settle(struct pv_worker *worker);
 
+/* Counts a round of a worker that polls: one without a packet is none of work. */
+void pv_worker_count_round(struct pv_worker *worker, uint32_t packets, uint64_t cycles);
+
 /* What happens each second, with the time stamp counter's value. */
 void pv_worker_tick(struct pv_worker *worker, uint64_t now);
 
@@ -175,12 +183,8 @@ void pv_worker_count_calls(struct pv_worker *worker);
  */
 int pv_worker_run_on_events(struct pv_worker *worker, enum pv_critical_way way);
 
-/* Makes a source of a worker ready; nothing while it polls. Any thread. */
-static inline void
-pv_worker_wake(struct pv_worker *worker, uint32_t source)
-{
-	pv_events_raise(&worker->events, source);
-}
+/* Has a worker look at a source; one that polls everything does so anyway. Any thread. */
+void pv_worker_wake(struct pv_worker *worker, uint32_t source);
 
 /* Hands packets to a hook's chain of stages and then to what follows: the switch, or transmission. */
 void pv_chain_run(struct pv_worker *worker, enum pv_hook hook, struct rte_mbuf **packets, uint16_t count);

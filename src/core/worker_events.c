@@ -8,6 +8,7 @@
  */
 #include <rte_cycles.h>
 
+#include "core/backlog.h"
 #include "core/datapath.h"
 
 #define TICK_US 10000	  /* of User-mode Linux: 100 Hz */
@@ -72,6 +73,9 @@ run_round(struct pv_worker *worker, const uint64_t ready[PV_EVENT_WORDS])
 	pv_worker_flush(worker);
 	worker->counters.rounds++;
 	worker->counters.packets += packets + mail;
+	mail += pv_backlog_run(worker);
+	if (!pv_backlog_is_empty(worker))
+		pv_events_set(&worker->events, PV_SOURCE_MAIL);
 	return packets + mail;
 }
 

@@ -165,6 +165,7 @@ open_channel(struct pv_port *port, struct pv_host_port *host, const struct pv_ho
 	host->ops = ops;
 	memset(&host->last, 0, sizeof(host->last));
 	port->watch(port, 0, ops->event_fd(host->channel));
+	port->tells = ops->event_fd(host->channel) >= 0;
 	return 0;
 }
 

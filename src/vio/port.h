@@ -112,6 +112,7 @@ struct pv_port {
 	uint16_t frame_max;		/* bytes of the largest frame, both ways: mtu + PV_PORT_OVERHEAD */
 	uint8_t role;			/* enum pv_role */
 	_Atomic uint32_t offloads;	/* PV_OFFLOAD_… that tx_burst does, or the guest: the rest is done before */
+	bool tells; /* what it has watched (see `watch`) and `listen` tell of all frames, without signals */
 	bool copies;			/* tx_burst is done with a packet when it returns: it may refer to a guest */
 	_Atomic bool up;		/* a guest or link is there; down ports are neither polled nor sent to */
 	_Atomic uint16_t active_queues; /* queue pairs in use by the guest, 1 to queues; meaningful while up */

@@ -209,6 +209,7 @@ open_data_path(struct pv_vhost *vhost, const struct pv_port_env *env)
 		return 0;
 	vhost->guest_features = env->guest_features;
 	vhost->vio = pv_vio_new(vhost->port, env);
+	vhost->port->tells = true;
 	return vhost->vio != NULL ? 0 : -ENOMEM;
 }
 
