@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Workers with contexts, on threads of their own, beside guests that kick only when they are asked to. Guests make
+ * frames available at any moment, so that contexts become idle and come back, and workers fall asleep and get up, all
+ * the time; every frame must arrive. One port cannot say when it has frames, and has to be polled.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <rte_ether.h>
+
+#include "core/backlog.h"
+#include "core/turns.h"
+#include "testbed.h"
+
+#define PORTS 5
+#define MUTE (PORTS - 1) /* the port that cannot say when it has frames */
+#define FRAME_BYTES 60
+#define OFFERS 20000
+#define DEADLINE_S 60
+
+/* A guest: how many frames it has offered, in all, and what became of them. */
+struct guest {
+	_Atomic uint64_t offered;
+	_Atomic uint64_t taken;	   /* by the worker */
+	_Atomic uint64_t received; /* from it */
+	_Atomic bool wants_kicks;  /* the worker does */
+	uint64_t kicks;
+	int kick; /* eventfd */
+};
+
+static struct guest guests[PORTS];
+
+static struct rte_mbuf *
+make_frame(const struct pv_datapath *datapath, uint16_t from, uint64_t number)
+{
+	struct rte_mbuf *packet = rte_pktmbuf_alloc(datapath->pool);
+	uint8_t to = (uint8_t)(from + 1 + number % (PORTS - 1)) % PORTS;
+	uint8_t *frame = packet != NULL ? (uint8_t *)rte_pktmbuf_append(packet, FRAME_BYTES) : NULL;
+
+	if (frame == NULL)
+		return NULL;
+	memset(frame, 0, FRAME_BYTES);
+	memcpy(frame, (uint8_t[]){ 0x52, 0x54, 0, 0, 0, to, 0x52, 0x54, 0, 0, 0, (uint8_t)from }, 12);
+	return packet;
+}
+
+static uint16_t
+take_frames(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+{
+	struct guest *guest = &guests[port->id];
+	uint16_t n = 0;
+
+	while (n < count && guest->taken < guest->offered) {
+		packets[n] = make_frame(port->framework, port->id, guest->taken);
+		if (packets[n] == NULL)
+			break;
+		guest->taken++;
+		n++;
+	}
+	return n;
+}
+
+/* A queue of 32 that takes what it has room for now and then: what it does not take is the backlog's. */
+static uint16_t
+give_frames(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+{
+	uint16_t taken = RTE_MIN(count, (uint16_t)(rte_rdtsc() % 33));
+
+	guests[port->id].received += taken;
+	rte_pktmbuf_free_bulk(packets, taken);
+	return taken;
+}
+
+static bool
+listen_to_guest(struct pv_port *port, uint16_t queue, bool wanted)
+{
+	struct guest *guest = &guests[port->id];
+
+	guest->wants_kicks = wanted;
+	return wanted && guest->taken < guest->offered;
+}
+
+static const struct pv_port_ops guest_ops = {
+	.rx_burst = take_frames,
+	.tx_burst = give_frames,
+	.listen = listen_to_guest,
+};
+static const struct pv_port_ops mute_ops = { .rx_burst = take_frames, .tx_burst = give_frames };
+
+static int
+open_guest(struct pv_port *port, const void *options, const struct pv_port_env *env)
+{
+	memset(&guests[port->id], 0, sizeof(guests[port->id]));
+	port->ops = port->id == MUTE ? &mute_ops : &guest_ops;
+	port->tells = port->id != MUTE;
+	guests[port->id].kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	return 0;
+}
+
+static int
+start_guest(struct pv_port *port)
+{
+	if (port->tells)
+		port->watch(port, 0, guests[port->id].kick);
+	port->set_up(port, true);
+	return 0;
+}
+
+static void
+close_guest(struct pv_port *port)
+{
+	port->watch(port, 0, -1);
+	close(guests[port->id].kick);
+}
+
+static const struct pv_port_type guest_type = {
+	.name = "kicking",
+	.summary = "makes and counts frames, and kicks",
+	.open = open_guest,
+	.start = start_guest,
+	.close = close_guest,
+};
+
+/* The guest's side: as with an event index, it looks whether it has to kick after it has made frames available. */
+static void
+offer(struct guest *guest, uint32_t frames)
+{
+	guest->offered += frames;
+	if (!guest->wants_kicks)
+		return;
+	guest->kicks++;
+	eventfd_write(guest->kick, 1);
+}
+
+static struct testbed *
+start(uint16_t workers, uint32_t idle_us, bool mute)
+{
+	struct testbed_setup setup = { .ports = PORTS, .workers = workers, .type = &guest_type };
+	struct testbed *testbed;
+
+	setup.stages[0] = pv_stage_find("multi-context-demux");
+	for (uint16_t i = 0; i < PORTS; i++) {
+		static char macs[PORTS][18];
+
+		pv_mac_format((uint8_t[]){ 0x52, 0x54, 0, 0, 0, (uint8_t)i }, macs[i]);
+		setup.macs[i] = macs[i];
+	}
+	testbed = testbed_new(&setup);
+	assert_non_null(testbed);
+	testbed_datapath(testbed)->contexts.idle_us = idle_us;
+	testbed_port(testbed, MUTE)->tells = !mute;
+	assert_int_equal(pv_datapath_start(testbed_datapath(testbed)), 0);
+	return testbed;
+}
+
+static uint64_t
+sum_received(const struct testbed *testbed)
+{
+	uint64_t sum = testbed_all_drops((struct testbed *)(uintptr_t)testbed);
+
+	for (uint16_t i = 0; i < PORTS; i++)
+		sum += guests[i].received;
+	return sum;
+}
+
+static void
+wait_until_received(const struct testbed *testbed, uint64_t frames)
+{
+	time_t end = time(NULL) + DEADLINE_S;
+
+	while (sum_received(testbed) < frames) {
+		sched_yield();
+		if (time(NULL) > end)
+			fail_msg("%lu of %lu frames are not there: nobody knows of them",
+				 (unsigned long)(frames - sum_received(testbed)), (unsigned long)frames);
+	}
+}
+
+/* From nothing to some time in which contexts, and workers, have become idle. */
+static void
+pause_for_a_moment(unsigned int *seed)
+{
+	const struct timespec moment = { .tv_nsec = (long)(rand_r(seed) % 100) * 1000 };
+
+	if (rand_r(seed) % 4 == 0)
+		nanosleep(&moment, NULL);
+}
+
+static uint64_t
+send_at_random(struct testbed *testbed, uint32_t offers, uint16_t ports)
+{
+	unsigned int seed = 1;
+	uint64_t frames = 0;
+
+	for (uint32_t i = 0; i < offers; i++) {
+		uint32_t some = 1 + (uint32_t)rand_r(&seed) % 3;
+
+		offer(&guests[rand_r(&seed) % ports], some);
+		frames += some;
+		pause_for_a_moment(&seed);
+		if (i % 8 == 0)
+			wait_until_received(testbed, frames);
+	}
+	wait_until_received(testbed, frames);
+	return frames;
+}
+
+static void
+check_turns(const struct testbed *testbed, uint16_t workers)
+{
+	const struct pv_datapath *datapath = testbed_datapath((struct testbed *)(uintptr_t)testbed);
+
+	for (uint16_t i = 0; i < PORTS - 1; i++) {
+		const struct pv_turn *turn = &datapath->workers[i % workers]->turns->turn[i];
+
+		assert_true(turn->counters.turns > 0);
+		assert_true(turn->counters.idled > 0);
+		assert_true(turn->counters.rung > 0);
+		assert_true(guests[i].kicks > 0);
+	}
+}
+
+static void
+run_case(uint16_t workers, uint32_t idle_us)
+{
+	struct testbed *testbed = start(workers, idle_us, true);
+
+	send_at_random(testbed, OFFERS, PORTS);
+	check_turns(testbed, workers);
+	assert_int_equal(testbed_all_drops(testbed), 0);
+	testbed_free(testbed);
+}
+
+static void
+no_frame_is_forgotten_when_contexts_become_idle_at_once(void **state)
+{
+	run_case(1, 0);
+}
+
+static void
+no_frame_is_forgotten_when_contexts_become_idle_after_a_while(void **state)
+{
+	run_case(1, 20);
+}
+
+static void
+no_frame_is_forgotten_between_two_workers(void **state)
+{
+	run_case(2, 0);
+	run_case(2, 20);
+}
+
+/* Where all can say when they have frames, a worker sleeps, and does nothing until it is told. */
+static void
+a_worker_sleeps_when_all_are_idle(void **state)
+{
+	struct testbed *testbed = start(1, 20, false);
+	const struct pv_worker *worker = testbed_datapath(testbed)->workers[0];
+	time_t end = time(NULL) + DEADLINE_S;
+	uint64_t rounds, before;
+
+	send_at_random(testbed, 100, MUTE);
+	do {
+		rounds = worker->counters.rounds;
+		usleep(20000);
+		assert_true(time(NULL) < end);
+	} while (worker->counters.rounds > rounds + 1); /* it gets up once a second */
+	assert_true(worker->counters.sleeps > 0);
+	assert_int_equal(worker->turns->n_active, 0);
+	before = sum_received(testbed);
+	offer(&guests[2], 7);
+	wait_until_received(testbed, before + 7);
+	testbed_free(testbed);
+}
+
+/* Who is held while it sleeps is there at once, and goes on with everybody. */
+static void
+workers_that_sleep_are_held(void **state)
+{
+	struct testbed *testbed = start(2, 0, false);
+	struct pv_datapath *datapath = testbed_datapath(testbed);
+	uint64_t frames = 0;
+
+	for (uint32_t i = 0; i < 500; i++) {
+		pv_hold_workers(datapath);
+		offer(&guests[i % MUTE], 1 + i % 100);
+		frames += 1 + i % 100;
+		pv_release_workers(datapath);
+		if (i % 3 == 0)
+			wait_until_received(testbed, frames);
+	}
+	wait_until_received(testbed, frames);
+	testbed_free(testbed);
+}
+
+static int
+start_eal(void **state)
+{
+	testbed_start_eal();
+	return 0;
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_frame_is_forgotten_when_contexts_become_idle_at_once),
+		cmocka_unit_test(no_frame_is_forgotten_when_contexts_become_idle_after_a_while),
+		cmocka_unit_test(no_frame_is_forgotten_between_two_workers),
+		cmocka_unit_test(a_worker_sleeps_when_all_are_idle),
+		cmocka_unit_test(workers_that_sleep_are_held),
+	};
+
+	return cmocka_run_group_tests(tests, start_eal, NULL);
+}
