@@ -24,6 +24,7 @@
 #include "core/doorbells.h"
 #include "core/fdb.h"
 #include "core/stage.h"
+#include "vio/interrupts.h"
 #include "vio/port.h"
 
 #define PV_MAILBOX_SIZE 1024 /* packets between two workers */
@@ -144,11 +145,12 @@ struct pv_worker {
 	_Atomic uint32_t generation;	  /* changes when decisions of stages or `path` may have changed */
 	struct pv_worker_counters counters;
 	uint32_t flooded_bytes; /* of copies made since its loop has set this to 0: its sender's (core/turns.h) */
-	struct pv_port_counters *ports; /* by port id */
-	struct pv_events events;	/* while it is told by signals */
-	struct pv_doorbells doorbells;	/* while it polls, with contexts, */
-	struct pv_turns *turns;		/* and who is polled then */
-	uint16_t burst_max;		/* packets that it takes of a queue at once */
+	struct pv_port_counters *ports;	 /* by port id */
+	struct pv_interrupts interrupts; /* while it gathers its calls of guests */
+	struct pv_events events;	 /* while it is told by signals */
+	struct pv_doorbells doorbells;	 /* while it polls, with contexts, */
+	struct pv_turns *turns;		 /* and who is polled then */
+	uint16_t burst_max;		 /* packets that it takes of a queue at once */
 };
 
 /* Seconds of the monotonic clock: the time of the switching table. */

@@ -416,6 +416,15 @@ watch_kicks(struct pv_vio *vio, const struct pv_vio_ring *ring, int fd)
 		vio->port->watch(vio->port, slot, fd);
 }
 
+/* A worker has gathered calls of this ring (vio/interrupts.h), and cannot make them any more. */
+static void
+call_for_worker(struct pv_vio_ring *ring)
+{
+	if (ring->uncalled > 0 && pv_virtqueue_wants_call(&ring->queue))
+		pv_vio_call_unless_full(ring);
+	ring->uncalled = 0;
+}
+
 static void
 unload_ring(struct pv_vio *vio, struct pv_vio_ring *ring)
 {
@@ -595,6 +604,7 @@ pv_vio_pause(struct pv_vio *vio, int vid)
 		if (!ring->loaded)
 			continue;
 		wait_for_loans(vio, ring);
+		call_for_worker(ring);
 		rte_vhost_set_vring_base(vid, number_of(vio, i), pv_virtqueue_avail_base(&ring->queue),
 					 pv_virtqueue_used_base(&ring->queue));
 		unload_ring(vio, ring);

@@ -74,6 +74,8 @@ struct pv_vio_ring {
 	uint64_t may_wait; /* time stamp from which a worker may wait for the end of a pause again */
 	uint64_t areas[3]; /* where the frontend says the ring is: I/O virtual addresses, behind an IOMMU */
 	uint64_t asked;	   /* I/O virtual address that the frontend was last asked for, plus 1 */
+	/* Places of the used ring that were published since the guest was last asked whether it wants a call. */
+	uint32_t uncalled;
 	struct pv_vio_counters counters;
 	struct pv_translator *translator; /* made for `translation`; used by `queue` while it is loaded */
 	struct pv_translation translation;

@@ -16,8 +16,8 @@
 #include "base/critical.h"
 #include "base/limits.h"
 #include "vio/buffers.h"
+#include "vio/interrupts.h"
 #include "vio/net_header.h"
-#include "vio/vio.h"
 
 #define CONTROL_ROUNDS 64    /* bursts in a row without a look at the control queue, at most */
 #define SHARED_PIECES_MAX 20 /* a frame in more pieces is copied; Linux sends TCP in up to 19 */
@@ -90,6 +90,7 @@ pv_vio_settle(struct pv_vio_ring *ring)
 	if (take_back(ring, ring->queue.packed) > 0) {
 		pv_virtqueue_publish(&ring->queue, ring->queue.packed);
 		/* Its ring may be full, and it waits for just these. Nobody interrupts this thread. */
+		ring->uncalled = 0;
 		if (pv_virtqueue_wants_call(&ring->queue))
 			pv_vio_call_unless_full(ring);
 	}
@@ -468,18 +469,15 @@ take_all(struct receipt *receipt, uint16_t queue, struct rte_mbuf **packets, uin
 	return received;
 }
 
-/* Shows the guest what was given back and calls it, at most once. */
+/* Shows the guest what was given back, and has it called. */
 static __rte_always_inline void
 finish(struct receipt *receipt, uint16_t returned, const bool packed)
 {
 	struct pv_vio_ring *ring = receipt->ring;
 
 	pv_virtqueue_push(&ring->queue, receipt->used, receipt->n_used, packed);
-	if (returned + receipt->n_used > 0) {
-		pv_virtqueue_publish(&ring->queue, packed);
-		if (pv_virtqueue_wants_call(&ring->queue))
-			pv_vio_call(receipt->vio, ring);
-	}
+	if (returned + receipt->n_used > 0)
+		pv_vio_show(receipt->vio, ring, packed);
 	if (unlikely(ring->queue.stopped != NULL))
 		pv_vio_stop(receipt->vio, ring);
 }

@@ -13,9 +13,9 @@
 #include "base/critical.h"
 #include "base/limits.h"
 #include "vio/coalesced.h"
+#include "vio/interrupts.h"
 #include "vio/net_header.h"
 #include "vio/offload.h"
-#include "vio/vio.h"
 
 /* What became of a frame. */
 enum { FRAME_SENT = -1, RING_FULL = -2, RING_STOPS = -3 }; /* or a drop reason */
@@ -429,11 +429,8 @@ transmit(struct pv_vio *vio, struct pv_vio_ring *ring, uint16_t queue, struct rt
 	}
 	push(&delivery, packed);
 	pv_virtqueue_prefetch_next(virtqueue, packed);
-	if (delivery.pushed) {
-		pv_virtqueue_publish(virtqueue, packed);
-		if (pv_virtqueue_wants_call(virtqueue))
-			pv_vio_call(vio, ring);
-	}
+	if (delivery.pushed)
+		pv_vio_show(vio, ring, packed);
 	if (unlikely(virtqueue->stopped != NULL))
 		pv_vio_stop(vio, ring);
 	return sent;
