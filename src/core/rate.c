@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include "core/rate.h"
+
+#include <rte_common.h>
+
+/*
+ * The meter adds bytes once in a whole number of cycles, which may be as few as 100, so that its rate would be wrong by
+ * up to 1 %. It is given the time in eighths of a cycle and an eighth of the rate instead, which is a whole number too.
+ */
+#define PARTS 8
+#define BYTES_PER_MBIT (1000000 / 8)
+#define BURST_PARTS 1000 /* one in so many of what a second gives */
+
+void
+pv_rate_init(struct pv_rate *rate, uint32_t mbps, uint64_t now)
+{
+	uint64_t bytes = (uint64_t)mbps * BYTES_PER_MBIT;
+	struct rte_meter_srtcm_params params = {
+		.cir = bytes / PARTS,
+		.cbs = RTE_MAX(bytes / BURST_PARTS, (uint64_t)PV_RATE_BURST_MIN),
+	};
+
+	*rate = (struct pv_rate){ .start = now };
+	rate->limited = mbps > 0 && rte_meter_srtcm_profile_config(&rate->profile, &params) == 0 &&
+			rte_meter_srtcm_config(&rate->meter, &rate->profile) == 0;
+	rate->meter.time = 0; /* of ours, which begins here */
+}
+
+/* Takes tokens, no more than the bucket holds: those that come first, when there are not enough. */
+static void
+take(struct pv_rate *rate, uint32_t bytes)
+{
+	const struct rte_meter_srtcm_profile *profile = &rate->profile;
+
+	while (rte_meter_srtcm_color_blind_check(&rate->meter, &rate->profile, rate->time, bytes) != RTE_COLOR_GREEN) {
+		uint64_t lacking = bytes - rate->meter.tc;
+		uint64_t periods = (lacking + profile->cir_bytes_per_period - 1) / profile->cir_bytes_per_period;
+
+		rate->time = rate->meter.time + periods * profile->cir_period;
+	}
+}
+
+void
+pv_rate_charge(struct pv_rate *rate, uint32_t bytes, uint64_t now)
+{
+	if (!rate->limited)
+		return;
+	if (now > rate->start)
+		rate->time = RTE_MAX(rate->time, (now - rate->start) * PARTS);
+	while (bytes > 0) {
+		uint32_t part = (uint32_t)RTE_MIN(rate->profile.cbs, (uint64_t)bytes);
+
+		take(rate, part);
+		bytes -= part;
+	}
+	rate->until = rate->start + (rate->time + PARTS - 1) / PARTS;
+}
