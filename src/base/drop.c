@@ -36,6 +36,8 @@ static struct pv_drop_reason reasons[PV_DROP_MAX] = {
 				  "gro off lro off, or tso off gso off on the other end of a veth" },
 	[PV_DROP_NO_MAPPING] = { "no_mapping",
 				 "the kernel does not map the guest's pages that it is in, or is to go to" },
+	[PV_DROP_WRONG_VLAN] = { "wrong_vlan", "its destination is of another VLAN than its sender, or a guest with a "
+					       "VLAN has sent it with a tag" },
 };
 static uint16_t n_reasons = PV_DROP_CORE_COUNT;
 

@@ -10,6 +10,7 @@
 #include "core/contexts.h"
 
 #include "core/contexts_inline.h"
+#include "core/vlan.h"
 
 static inline bool
 takes_all(const struct pv_worker *worker, const struct rte_mbuf *packet, const struct pv_port *to)
@@ -45,7 +46,10 @@ static const struct pv_switch_rules rules = {
 void
 pv_contexts_switch_burst(struct pv_worker *worker, struct rte_mbuf **packets, uint16_t count)
 {
-	pv_switch_burst(worker, packets, count, &rules);
+	if (unlikely(worker->datapath->uses_vlans))
+		pv_vlan_switch_burst(worker, packets, count);
+	else
+		pv_switch_burst(worker, packets, count, &rules);
 }
 
 /* --- addresses ---------------------------------------------------------------------------------------------------- */

@@ -258,6 +258,7 @@ open_port(struct pv_datapath *datapath, const struct pv_config_port *config)
 		return result;
 	}
 	datapath->ports[datapath->n_ports++] = port;
+	datapath->uses_vlans |= port->vlan != 0;
 	return port->mac.set ? pv_fdb_add_static(datapath->fdb, port->mac.bytes, port->id) : 0;
 }
 

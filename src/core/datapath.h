@@ -22,6 +22,7 @@ struct pv_datapath {
 	struct rte_rcu_qsbr *qsbr; /* one thread per worker; quiescent between rounds */
 	struct pv_port **ports;
 	uint16_t n_ports; /* opened */
+	bool uses_vlans;  /* one of them has, or had, a VLAN (core/vlan.h) */
 	struct pv_worker **workers;
 	uint16_t n_workers;
 	struct pv_binding bindings[PV_BINDINGS_MAX];
@@ -84,6 +85,13 @@ static inline bool
 pv_has_contexts(const struct pv_datapath *datapath)
 {
 	return datapath->multiplexing->contexts != NULL;
+}
+
+/* Whether the switching table alone says what becomes of a packet. */
+static inline bool
+pv_switches_by_table(const struct pv_datapath *datapath)
+{
+	return datapath->multiplexing->by_table && !(pv_has_contexts(datapath) && datapath->uses_vlans);
 }
 
 /* Stops the workers, closes the ports and frees everything. NULL is fine. */

@@ -698,7 +698,7 @@ choose(struct pv_worker *worker)
 
 	for (enum pv_hook hook = 0; hook < PV_HOOK_COUNT; hook++)
 		table->decided[hook] = can_decide(&worker->packet_stages.chain[hook]);
-	if (!datapath->multiplexing->by_table)
+	if (!pv_switches_by_table(datapath))
 		return pv_path_generic.choose(worker);
 	if (table->likeness == PV_LIKE_FLOW)
 		return &any_by_flow;

@@ -144,6 +144,8 @@ describe_port(struct testbed *testbed, const struct testbed_setup *setup, uint16
 	port->mtu = setup->mtu != 0 ? setup->mtu : 1500;
 	if (i < RTE_DIM(setup->macs) && setup->macs[i] != NULL)
 		assert_int_equal(pv_mac_parse(setup->macs[i], &port->mac), 0);
+	if (i < RTE_DIM(setup->vlans))
+		port->vlan = setup->vlans[i];
 }
 
 static void

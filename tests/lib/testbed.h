@@ -22,6 +22,7 @@ struct testbed_setup {
 	uint32_t wires;			  /* bit i: port i is a wire, not a guest */
 	const struct pv_stage *stages[8]; /* in order, with their defaults */
 	const char *macs[8];		  /* static address of port i */
+	uint16_t vlans[8];		  /* of port i; 0: none */
 	uint32_t mtu;			  /* 0 means 1500 */
 	/* NULL: ports that the test fills and empties. Those of another type are its own matter, and it starts them. */
 	const struct pv_port_type *type;
