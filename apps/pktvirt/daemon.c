@@ -164,6 +164,7 @@ do_chores(int timer)
 	pv_fdb_age(running->fdb, pv_now_s());
 	pv_datapath_look(running);
 	pv_rebalance(running);
+	pv_steer(running, pv_now_s());
 }
 
 /* Serves the control socket, and each second does the chores, until a signal comes. */

@@ -531,6 +531,8 @@ pv_datapath_free(struct pv_datapath *datapath)
 	for (uint16_t i = 0; i < datapath->n_workers; i++)
 		release_packets(datapath->workers[i]);
 	for (uint16_t i = 0; i < datapath->n_ports; i++)
+		pv_steering_forget(datapath, i);
+	for (uint16_t i = 0; i < datapath->n_ports; i++)
 		datapath->ports[i]->type->close(datapath->ports[i]);
 	for (uint16_t i = 0; i < datapath->n_workers; i++)
 		free_worker(datapath->workers[i]);

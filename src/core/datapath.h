@@ -12,6 +12,7 @@
 #include "core/rebalance.h"
 #include "core/relay.h"
 #include "core/watchdog.h"
+#include "core/steering.h"
 #include "core/worker.h"
 
 struct pv_datapath {
@@ -36,6 +37,7 @@ struct pv_datapath {
 	struct pv_hold hold;
 	struct pv_rebalance rebalance;
 	struct pv_watchdog watchdog;
+	struct pv_steering steering;
 	_Atomic bool leave; /* workers end what they run: they are to be held, or */
 	_Atomic bool stop;  /* to end */
 	bool running;

@@ -14,6 +14,7 @@
 #include <rte_malloc.h>
 #include <rte_tcp.h>
 
+#include "vio/ethdev_flow.h"
 #include "vio/offload.h"
 #include "vio/port_types.h"
 
@@ -41,6 +42,7 @@ struct ethdev {
 	uint16_t device; /* DPDK's number */
 	uint32_t able;	 /* PV_OFFLOAD_… that the device has been set up for */
 	struct rte_mempool *pool;
+	struct pv_ethdev_flows flows;
 };
 
 static uint16_t
@@ -335,10 +337,27 @@ ethdev_close(struct pv_port *port)
 {
 	struct ethdev *ethdev = port->priv;
 
+	pv_ethdev_flow_clear(&ethdev->flows, ethdev->device);
 	rte_eth_dev_stop(ethdev->device);
 	detach(ethdev);
 	rte_free(ethdev);
 	port->priv = NULL;
+}
+
+static int
+ethdev_steer(struct pv_port *port, const uint8_t mac[6], uint16_t vlan, uint16_t queue)
+{
+	struct ethdev *ethdev = port->priv;
+
+	return pv_ethdev_flow_add(&ethdev->flows, ethdev->device, mac, vlan, queue);
+}
+
+static int
+ethdev_unsteer(struct pv_port *port, const uint8_t mac[6], uint16_t vlan)
+{
+	struct ethdev *ethdev = port->priv;
+
+	return pv_ethdev_flow_remove(&ethdev->flows, ethdev->device, mac, vlan);
 }
 
 static json_t *
@@ -352,11 +371,11 @@ ethdev_report(const struct pv_port *port)
 	rte_eth_link_get_nowait(ethdev->device, &link);
 	rte_eth_stats_get(ethdev->device, &stats);
 	rte_eth_dev_info_get(ethdev->device, &info);
-	return json_pack("{s:s?, s:i, s:s, s:I, s:I, s:I, s:I}", "driver", info.driver_name, "ethdev", ethdev->device,
-			 "link", link.link_status == RTE_ETH_LINK_UP ? "up" : "down", "device_missed",
+	return json_pack("{s:s?, s:i, s:s, s:I, s:I, s:I, s:I, s:I}", "driver", info.driver_name, "ethdev",
+			 ethdev->device, "link", link.link_status == RTE_ETH_LINK_UP ? "up" : "down", "device_missed",
 			 (json_int_t)stats.imissed, "device_no_buffer", (json_int_t)stats.rx_nombuf,
 			 "device_receive_errors", (json_int_t)stats.ierrors, "device_transmit_errors",
-			 (json_int_t)stats.oerrors);
+			 (json_int_t)stats.oerrors, "steered", (json_int_t)ethdev->flows.count);
 }
 
 const struct pv_port_type pv_port_ethdev = {
@@ -369,5 +388,7 @@ const struct pv_port_type pv_port_ethdev = {
 	.start = ethdev_start,
 	.close = ethdev_close,
 	.rebind = ethdev_rebind,
+	.steer = ethdev_steer,
+	.unsteer = ethdev_unsteer,
 	.report = ethdev_report,
 };

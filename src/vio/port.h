@@ -82,6 +82,13 @@ struct pv_port_type {
 	void (*end_rebind)(struct pv_port *port);
 	/* Looks at what nobody tells of, such as a link; once a second, on the main thread. NULL: there is nothing. */
 	void (*look)(struct pv_port *port);
+	/*
+	 * Has frames for an address, in a VLAN or (0) in any, come in at a queue pair, while the port is up; and no
+	 * longer, so that they are spread as others are. It may take its time. On the main thread. 0 or -errno:
+	 * -ENOTSUP, that such rules are not to be had here; others, that this one is not. NULL: neither can be.
+	 */
+	int (*steer)(struct pv_port *port, const uint8_t mac[6], uint16_t vlan, uint16_t queue);
+	int (*unsteer)(struct pv_port *port, const uint8_t mac[6], uint16_t vlan);
 	/* Facts of this type for `show ports` (socket, guest, negotiated features…); the caller owns it. NULL: none. */
 	json_t *(*report)(const struct pv_port *port);
 	/* One "doctor" answer: why each feature is or is not in use; the caller owns it. May be NULL. */

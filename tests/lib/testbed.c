@@ -140,7 +140,7 @@ describe_port(struct testbed *testbed, const struct testbed_setup *setup, uint16
 	snprintf(testbed->names[i], sizeof(testbed->names[i]), "p%u", i);
 	port->name = testbed->names[i];
 	port->type = setup->type != NULL ? setup->type : &fake_type;
-	port->role = (setup->wires & (1u << i)) != 0 ? PV_ROLE_WIRE : PV_ROLE_GUEST;
+	port->role = i < 32 && (setup->wires & (1u << i)) != 0 ? PV_ROLE_WIRE : PV_ROLE_GUEST;
 	port->mtu = setup->mtu != 0 ? setup->mtu : 1500;
 	if (i < RTE_DIM(setup->macs) && setup->macs[i] != NULL)
 		assert_int_equal(pv_mac_parse(setup->macs[i], &port->mac), 0);

@@ -150,6 +150,21 @@ a_look_in_between_that_is_not_hot_begins_anew(void **state)
 	free(world);
 }
 
+/* What it was before it gave a context away says nothing of it. */
+static void
+a_worker_that_gave_a_context_away_is_looked_at_twice_again(void **state)
+{
+	struct world *world = new_pair(WANTS(500, 500, 500, 500, 500, 500), WANTS(100));
+
+	world->n_workers = 3;
+	for (int i = 0; i < 2; i++) {
+		assert_false(pass(world));
+		assert_true(pass(world));
+		assert_int_equal(world->move.from, 0);
+	}
+	free(world);
+}
+
 static void
 what_is_balanced_stays(void **state)
 {
@@ -710,6 +725,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_context_moves_when_its_worker_was_hot_in_two_looks),
 		cmocka_unit_test(a_look_in_between_that_is_not_hot_begins_anew),
+		cmocka_unit_test(a_worker_that_gave_a_context_away_is_looked_at_twice_again),
 		cmocka_unit_test(what_is_balanced_stays),
 		cmocka_unit_test(a_worker_that_is_busy_for_no_more_than_the_limit_keeps_its_contexts),
 		cmocka_unit_test(a_context_that_is_all_the_load_there_is_stays),
