@@ -163,6 +163,11 @@ def limit(namespace, device, rate_bps):
     )
 
 
+def with_socket(port, path):
+    """A port of an effective configuration, at a socket of its own."""
+    return {**port, "vhost-user": {**port["vhost-user"], "socket": path, "mode": "server"}}
+
+
 class PktvirtLink(Link):
     """A guest on pktvirt, and Linux in a namespace behind a tap of pktvirt ("wire"), or a second guest ("guest").
 
@@ -185,10 +190,7 @@ class PktvirtLink(Link):
         ports = [port for port in self._config["ports"] if "vhost-user" in port][:n_guests]
         if len(ports) < n_guests:
             raise LinkError(f"{n_guests} ports of type vhost-user are needed, there are {len(ports)}")
-        ports = [
-            {**port, "vhost-user": {**port["vhost-user"], "socket": str(run_dir / port["name"]), "mode": "server"}}
-            for port in ports
-        ]
+        ports = [with_socket(port, str(run_dir / port["name"])) for port in ports]
         wire = f"pv{os.getpid()}t{next(_numbers)}"
         taps = [{"name": "wire0", "tap": {"interface": wire}}] if self._peer == "wire" else []
         config = {key: value for key, value in self._config.items() if key not in ("name", "control-socket")}

@@ -7,21 +7,16 @@ other port. No more frames go round than a ring can hold, so a ring never runs o
 switch and guest are not equally fast, the frames wait for the slower one, which so has always something to do.
 """
 
-import json
-import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
-from .daemon import REPO, find_program
-from .process import Child, LabError, RunDir, tail
+from .answering import Answering, AnsweringError
 from .testpmd import BURST, RING_SIZE, polling_thread, testpmd
 
 RINGS = ("split", "packed")
 BURSTS = 12  # a port's: 384 frames, a multiple of the twelve frames of the mix
 FRAMES = BURSTS * BURST
 START_TIMEOUT_S = 30
-ANSWER_TIMEOUT_S = 10
 DRAIN_TICK_S = 0.05
 DRAIN_TIMEOUT_S = 5
 TESTPMD_MB = 192
@@ -29,7 +24,7 @@ LEAN_MB = 16
 MACS = ("52:54:00:70:80:01", "52:54:00:70:80:02")
 
 
-class LoopError(LabError):
+class LoopError(AnsweringError):
     """A guest did not start, died, or the frames do not go round."""
 
 
@@ -95,50 +90,32 @@ class LeanLoop(Loop):
 
     def __init__(self, sockets, ring, cpu):
         super().__init__(sockets, ring, cpu)
-        self.child = None
-        self.run_dir = None
-        self._commands = self._answers = None
+        self._guest = Answering("bench/lean-guest/lean-guest", [*sockets, ring, RING_SIZE], [cpu], LoopError)
 
     def start(self):
         """Start it and wait until both ports are attached."""
-        self.run_dir = RunDir()
-        theirs_in, self._commands = os.pipe()
-        self._answers, theirs_out = os.pipe()
-        try:
-            with open(self._log, "ab") as log:
-                stdio = {"stdin": theirs_in, "stdout": theirs_out, "stderr": log}
-                argv = [lean_guest(), *self.sockets, self.ring, RING_SIZE]
-                self.child = Child(argv, cpus=[self.cpu], stdio=stdio)
-        finally:
-            os.close(theirs_in)
-            os.close(theirs_out)
-        os.set_blocking(self._answers, False)
-        self._answer("start", START_TIMEOUT_S)
-
-    @property
-    def _log(self):
-        return self.run_dir / "lean-guest.log"
+        self._guest.start()
 
     @property
     def pid(self):
         """Process id."""
-        return self.child.pid
+        return self._guest.child.pid
 
     def polling_thread(self):
         """Thread id of what polls: its only one."""
-        return self.child.pid
+        return self.pid
 
     def signal(self, number):
         """Send the process a signal."""
-        self.child.signal(number)
+        self._guest.child.signal(number)
 
     def load(self, sizes, frames):
         """Send `frames` frames of these sizes in turn from each port into the circle; returns how many in all."""
-        return self._ask(f"load {frames} {','.join(map(str, sizes))}")["loaded"]
+        return self._guest.ask(f"load {frames} {','.join(map(str, sizes))}")["loaded"]
 
     def counters(self):
         """LoopCounters."""
-        stats = self._ask("stats")
+        stats = self._guest.ask("stats")
         sums = {key: sum(port[key] for port in stats["ports"]) for key in stats["ports"][0]}
         if sums["bogus"] or sums["corrupt"]:
             gave_back = f"{sums['bogus']} buffers twice or with an impossible length"
@@ -153,47 +130,11 @@ class LeanLoop(Loop):
         )
 
     def _stop_forwarding(self):
-        self._ask("drain")
-
-    def _ask(self, command):
-        try:
-            os.write(self._commands, command.encode() + b"\n")
-        except BrokenPipeError:
-            raise LoopError(f"lean-guest has ended: {tail(self._log)}") from None
-        answer = json.loads(self._answer(command, ANSWER_TIMEOUT_S))
-        if "error" in answer:
-            raise LoopError(f"lean-guest: {answer['error']}")
-        return answer
-
-    def _answer(self, command, timeout):
-        """The next line of its output."""
-        deadline = time.monotonic() + timeout
-        text = b""
-        while not text.endswith(b"\n"):
-            try:
-                piece = os.read(self._answers, 65536)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise LoopError(f"lean-guest: no answer to {command!r} after {timeout} s") from None
-                time.sleep(0.001)
-                continue
-            if not piece:
-                raise LoopError(f"lean-guest ended with status {self.child.wait(1)}: {tail(self._log)}")
-            text += piece
-        return text.decode()
+        self._guest.ask("drain")
 
     def stop(self):
         """End it."""
-        if self.child:
-            self.child.kill()
-            self.child = None
-        for name in ("_commands", "_answers"):
-            if getattr(self, name) is not None:
-                os.close(getattr(self, name))
-                setattr(self, name, None)
-        if self.run_dir:
-            self.run_dir.remove()
-            self.run_dir = None
+        self._guest.stop()
 
 
 class TestpmdLoop(Loop):
@@ -268,16 +209,6 @@ class TestpmdLoop(Loop):
     def stop(self):
         """End it."""
         self._testpmd.stop()
-
-
-def lean_guest():
-    """The program: $PKTVIRT_LEAN_GUEST, or what was built together with the daemon."""
-    given = os.environ.get("PKTVIRT_LEAN_GUEST")
-    daemon = find_program("PKTVIRT_BIN", "pktvirt").resolve()
-    program = Path(given) if given else daemon.parents[1] / "bench/lean-guest/lean-guest"
-    if not program.exists():
-        raise LoopError(f"{program} does not exist; build it with: make (or name another one with PKTVIRT_LEAN_GUEST)")
-    return program
 
 
 GUESTS = {"lean": LeanLoop, "virtio-user": TestpmdLoop}

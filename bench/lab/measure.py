@@ -238,14 +238,24 @@ def waited_ns(pid):
 
 def waited_by_worker(pid):
     """The same for each worker."""
-    waited = []
+    return of_workers(pid, 1)
+
+
+def ran_by_worker(pid):
+    """For how many nanoseconds each worker has run; None if the kernel does not tell."""
+    return of_workers(pid, 0)
+
+
+def of_workers(pid, field):
+    """A field of schedstat (proc(5)) of each worker's thread."""
+    values = []
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
             if (task / "comm").read_text().startswith("rte-worker"):
-                waited.append(int((task / "schedstat").read_text().split()[1]))
+                values.append(int((task / "schedstat").read_text().split()[field]))
     except OSError:
         return None
-    return waited
+    return values
 
 
 # The tests

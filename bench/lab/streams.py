@@ -148,14 +148,16 @@ def without_gro(link):
 # What is spent on a stream
 
 
-def stream(link, options, arguments):
-    """Bits per second of a stream, and what was spent on it for as long as it was looked at: see reading()."""
+def stream(link, options, arguments, read=None):
+    """Bits per second of a stream, and what was spent on it for as long as it was looked at: see reading(), or what
+    read(link) gives instead."""
+    read = read or reading
     with ThreadPoolExecutor(max_workers=1) as other:
         said = other.submit(iperf, link, options, arguments)
         time.sleep(SETTLE_S)
-        before = reading(link)
+        before = read(link)
         time.sleep(max(0.0, options.seconds - SETTLE_S - EARLY_S))
-        spent = difference(before, reading(link))
+        spent = difference(before, read(link))
         rate = said.result()["sum_received"]["bits_per_second"]
     return rate, spent
 

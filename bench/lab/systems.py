@@ -13,7 +13,7 @@ from pathlib import Path
 from .daemon import Daemon, DaemonError, effective_config
 from .experiment import System
 from .guest import BootedGuest
-from .links import NativeLink, OvsLink, PktvirtLink, UmlTapLink
+from .links import NativeLink, OvsLink, PktvirtLink, UmlTapLink, with_socket
 from .live import LivePlan, NotLive
 from .measure import BOOT_ESTIMATE_S, find_config, guest_cpus
 from .process import RunDir
@@ -25,14 +25,18 @@ PACKAGES = ("libdpdk-dev", "user-mode-linux", "qemu-system-x86", "iperf3", "ngin
 
 @dataclass(frozen=True)
 class Place:
-    """Where all systems are measured: the kind of guests, what they talk to ("wire" or "guest"), b/s or None."""
+    """Where all systems are measured: the kind of guests, what they talk to ("wire" or "guest"), b/s or None; words, if
+    that does not say it."""
 
     kind: str
     peer: str
     rate_bps: int | None
+    words: str | None = None
 
     def text(self):
         """In words."""
+        if self.words:
+            return self.words
         guests = {"uml": "User-mode Linux", "qemu": "QEMU", "virtio-user": "virtio-user"}[self.kind]
         other = "another guest" if self.peer == "guest" else "the host, over a wire"
         limit = f" limited to {self.rate_bps / 1e9:g} Gb/s" if self.rate_bps else ""
@@ -106,16 +110,27 @@ def configured_systems(configs, place, live=None):
 
 def variants(base, lists):
     """name -> effective configuration, of one that is shipped with other lists of stages: name -> stages."""
-    config = json.loads(Path(find_config(base)).read_text(encoding="utf-8"))
+    config = shipped(base)
+    return {name: effective({**config, **with_stages(base, stages)}) for name, stages in lists.items()}
+
+
+def with_stages(base, stages):
+    """What is different in a configuration with other stages."""
+    return {"description": f"{base} with {', '.join(map(stage_text, stages)) or 'no stage'}", "stages": stages}
+
+
+def shipped(name):
+    """A configuration as it is written in a file."""
+    return json.loads(Path(find_config(name)).read_text(encoding="utf-8"))
+
+
+def effective(config):
+    """The effective configuration that one of that content comes to."""
     run_dir = RunDir()
     try:
-        configs = {}
-        for name, stages in lists.items():
-            path = run_dir / "config.json"
-            about = {"description": f"{base} with {', '.join(map(stage_text, stages)) or 'no stage'}", "stages": stages}
-            path.write_text(json.dumps({**config, **about}), encoding="utf-8")
-            configs[name] = effective_config(str(path))
-        return configs
+        path = run_dir / "config.json"
+        path.write_text(json.dumps(config), encoding="utf-8")
+        return effective_config(str(path))
     finally:
         run_dir.remove()
 
@@ -133,9 +148,9 @@ def unique(name, names):
     return name if name not in names else f"{name} ({len(names) + 1})"
 
 
-def restarted(configs, place):
+def restarted(configs, place, **options):
     """A system for each configuration, with a boot of its own."""
-    return [system(name, config, config, place) for name, config in configs.items()]
+    return [system(name, config, config, place, **options) for name, config in configs.items()]
 
 
 def switched(plan, configs, place):
@@ -146,11 +161,16 @@ def switched(plan, configs, place):
     ]
 
 
-def system(name, config, started_with, place, **options):
-    """The System of an effective configuration."""
+def pktvirt_link(config, place, say):
+    """A guest on pktvirt, and what it talks to."""
+    return PktvirtLink(config, kind=place.kind, peer=place.peer, rate_bps=place.rate_bps, say=say)
+
+
+def system(name, config, started_with, place, link=pktvirt_link, **options):
+    """The System of an effective configuration; link(config, place, say) is what it is measured with."""
 
     def start(say):
-        return PktvirtLink(started_with, kind=place.kind, peer=place.peer, rate_bps=place.rate_bps, say=say)
+        return link(started_with, place, say)
 
     facts = {
         "effective_config": config,
@@ -180,11 +200,6 @@ def probe(plan):
         raise NotLive(f"pktvirt cannot switch between them while it runs: {error}") from None
     finally:
         run_dir.remove()
-
-
-def with_socket(port, path):
-    """The port at a socket of its own."""
-    return {**port, "vhost-user": {**port["vhost-user"], "socket": path, "mode": "server"}}
 
 
 # With what was measured

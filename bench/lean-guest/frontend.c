@@ -68,7 +68,7 @@ struct frontend {
 static int
 complain(const struct frontend *frontend, const char *what, int error)
 {
-	fprintf(stderr, "lean-guest: %s: %s: %s\n", frontend->path, what, strerror(error));
+	fprintf(stderr, "%s: %s: %s: %s\n", program_invocation_short_name, frontend->path, what, strerror(error));
 	return -error;
 }
 

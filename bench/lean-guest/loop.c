@@ -5,18 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <linux/virtio_net.h>
-
 #ifdef __x86_64__
 #include <x86intrin.h>
 #endif
 
 #define BURST 64
-#define BUFFER_BYTES 2048
-/* No power of two, so that the first lines of the buffers do not all fall into the same few sets of a cache. */
-#define BUFFER_STRIDE (BUFFER_BYTES + 5 * 64)
-#define NET_HEADER ((uint32_t)sizeof(struct virtio_net_hdr_mrg_rxbuf))
-#define ETHERTYPE_EXPERIMENTAL 0x88b5
 
 static ALWAYS_INLINE uint64_t
 cycles(void)
@@ -76,12 +69,6 @@ refill(struct queue *queue, struct port *from, const bool packed)
 	while (from->spares > 0 && queue->free > 0)
 		queue_put(queue, from->spare[--from->spares], BUFFER_BYTES, VRING_DESC_F_WRITE, packed);
 	queue_publish(queue, packed);
-}
-
-static ALWAYS_INLINE bool
-is_frame(uint32_t length)
-{
-	return length >= NET_HEADER + FRAME_MIN && length <= NET_HEADER + FRAME_MAX;
 }
 
 static ALWAYS_INLINE void
@@ -247,7 +234,7 @@ loop_make(struct loop *loop, const char *const *sockets, uint16_t queue_size, bo
 	int error;
 
 	*loop = (struct loop){ .packed = packed };
-	error = memory_make(&loop->memory, memory_needed(queue_size));
+	error = memory_make(&loop->memory, memory_needed(queue_size), true);
 	for (uint8_t i = 0; i < PORTS && error == 0; i++)
 		error = make_port(loop, i, queue_size);
 	for (uint8_t i = 0; i < PORTS && error == 0; i++) {

@@ -10,11 +10,10 @@
 #ifndef LG_LOOP_H
 #define LG_LOOP_H
 
+#include "frame.h"
 #include "frontend.h"
 
 #define PORTS 2
-#define FRAME_MIN 60
-#define FRAME_MAX 1514
 
 struct port {
 	struct queue queues[QUEUE_COUNT];

@@ -12,29 +12,15 @@
  *
  * It ends at the end of its input, or with status 1 when the switch closes a connection.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "commands.h"
 #include "loop.h"
 
 #define ROUNDS 2048 /* between two looks at the commands, some milliseconds at most */
-#define SIZES_MAX 64
-#define LINE_MAX_BYTES 512
-
-static uint64_t
-now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 static void
 print_port(const struct port *port)
@@ -56,28 +42,11 @@ print_stats(const struct loop *loop)
 	puts("]}");
 }
 
-/* "64,570" to numbers; returns how many, 0 if there is a mistake. */
-static uint32_t
-parse_sizes(char *text, uint16_t *sizes)
-{
-	uint32_t count = 0;
-
-	for (char *next = strtok(text, ","); next != NULL; next = strtok(NULL, ",")) {
-		char *end;
-		unsigned long size = strtoul(next, &end, 10);
-
-		if (*end != '\0' || size < FRAME_MIN || size > FRAME_MAX || count == SIZES_MAX)
-			return 0;
-		sizes[count++] = (uint16_t)size;
-	}
-	return count;
-}
-
 static void
 load(struct loop *loop, uint32_t count, char *text)
 {
 	uint16_t sizes[SIZES_MAX];
-	uint32_t n_sizes = parse_sizes(text, sizes);
+	uint32_t n_sizes = parse_sizes(text, FRAME_MIN, FRAME_MAX, sizes);
 
 	if (n_sizes == 0) {
 		printf("{\"error\": \"load: expected 1 to %d sizes of %d to %d bytes\"}\n", SIZES_MAX, FRAME_MIN,
@@ -89,9 +58,10 @@ load(struct loop *loop, uint32_t count, char *text)
 }
 
 static void
-obey(struct loop *loop, const char *line)
+obey(void *given, const char *line)
 {
-	char text[LINE_MAX_BYTES];
+	struct loop *loop = given;
+	char text[COMMAND_MAX];
 	unsigned int count;
 
 	if (sscanf(line, "load %u %511s", &count, text) == 2) {
@@ -103,22 +73,6 @@ obey(struct loop *loop, const char *line)
 		puts("{\"error\": \"unknown command: expected load, drain or stats\"}");
 	}
 	fflush(stdout);
-}
-
-/* Does what the input says; false at its end. It comes in whole lines. */
-static bool
-read_commands(struct loop *loop)
-{
-	char line[LINE_MAX_BYTES];
-	ssize_t length = read(STDIN_FILENO, line, sizeof(line) - 1);
-
-	if (length <= 0)
-		return length < 0 && errno == EAGAIN;
-	line[length] = '\0';
-	for (char *rest = line, *next; (next = strsep(&rest, "\n")) != NULL;)
-		if (*next != '\0')
-			obey(loop, next);
-	return true;
 }
 
 static bool
@@ -134,7 +88,7 @@ is_attached(const struct loop *loop)
 static int
 serve(struct loop *loop)
 {
-	while (read_commands(loop)) {
+	while (commands_read(obey, loop)) {
 		loop_run(loop, ROUNDS);
 		if (!is_attached(loop)) {
 			fputs("lean-guest: the switch has closed a connection\n", stderr);
@@ -172,7 +126,7 @@ main(int argc, char **argv)
 		return 2;
 	}
 	if (loop_make(&loop, (const char *const *)argv + 1, (uint16_t)queue_size, packed) != 0 ||
-	    fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK) < 0)
+	    commands_do_not_wait() != 0)
 		return EXIT_FAILURE;
 	puts("ready");
 	fflush(stdout);

@@ -19,27 +19,28 @@ page_size(int fd)
 }
 
 int
-memory_make(struct memory *memory, size_t size)
+memory_make(struct memory *memory, size_t size, bool huge)
 {
 	size_t page;
 	int error;
 
 	memory->used = 0;
-	memory->fd = memfd_create("lean-guest", MFD_HUGETLB | MFD_CLOEXEC);
+	memory->fd = memfd_create("lean-guest", (huge ? MFD_HUGETLB : 0) | MFD_CLOEXEC);
 	if (memory->fd < 0)
 		goto fail;
 	page = page_size(memory->fd);
 	memory->size = (size + page - 1) / page * page;
 	if (ftruncate(memory->fd, (off_t)memory->size) < 0)
 		goto fail;
-	memory->base = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, memory->fd, 0);
+	memory->base =
+		mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_SHARED | (huge ? MAP_POPULATE : 0), memory->fd, 0);
 	if (memory->base == MAP_FAILED)
 		goto fail;
 	return 0;
 fail:
 	error = errno;
-	fprintf(stderr, "lean-guest: no memory of %zu bytes in hugepages: %s; see sysctl vm.nr_hugepages\n", size,
-		strerror(error));
+	fprintf(stderr, "%s: no memory of %zu bytes%s: %s\n", program_invocation_short_name, size,
+		huge ? " in hugepages (see sysctl vm.nr_hugepages)" : "", strerror(error));
 	return -error;
 }
 
@@ -51,4 +52,11 @@ memory_take(struct memory *memory, size_t size, size_t alignment)
 	assert(start + size <= memory->size);
 	memory->used = start + size;
 	return memory->base + start;
+}
+
+void
+memory_free(struct memory *memory)
+{
+	munmap(memory->base, memory->size);
+	close(memory->fd);
 }

@@ -50,6 +50,15 @@ queue_make(struct queue *queue, struct memory *memory, uint16_t size, bool packe
 }
 
 void
+queue_free(struct queue *queue)
+{
+	free(queue->free_ids);
+	free(queue->buffers);
+	close(queue->kick_fd);
+	close(queue->call_fd);
+}
+
+void
 queue_kick(struct queue *queue)
 {
 	const uint64_t one = 1;

@@ -50,6 +50,9 @@ struct queue {
 /* Takes the rings out of the guest's memory and the rest from the heap. Returns 0 or -errno. */
 int queue_make(struct queue *queue, struct memory *memory, uint16_t size, bool packed);
 
+/* Gives back what queue_make() took from elsewhere. */
+void queue_free(struct queue *queue);
+
 /* Bytes of the guest's memory that queue_make() takes at most. */
 size_t queue_memory(uint16_t size);
 
