@@ -4,7 +4,7 @@ BUILD ?= build
 GUEST ?= uml
 
 .DEFAULT_GOAL := all
-.PHONY: all deps demo test bench bench-uml bench-eul bench-aggregation fuzz lint docs install clean
+.PHONY: all deps demo test bench bench-uml bench-eul bench-aggregation bench-contexts fuzz lint docs install clean
 
 # Every target that needs packages installs those that are missing.
 deps:
@@ -48,6 +48,11 @@ bench-eul: all
 bench-aggregation: all
 	@scripts/deps bench
 	@bench/aggregation --report $(BUILD)/aggregation $(AGGREGATION)
+
+# The measurements of chapter 5, contexts for guests, beside the thesis' numbers. CONTEXTS="--only idle --runs 12" and the like.
+bench-contexts: all
+	@scripts/deps bench
+	@bench/contexts/contexts --report $(BUILD)/contexts $(CONTEXTS)
 
 lint: deps
 	@scripts/lint

@@ -73,9 +73,47 @@ def table(title, lines, results):
 def columns(title, workload, metrics, systems, results):
     """A table of several metrics of a workload, with a column for each system, as lines of text."""
     known = results.workloads[workload]["metrics"]
-    lines = [
-        [f"{known[metric]['label']}, {known[metric]['unit']}",
-         *(estimate_text(results.estimate(system, workload, metric)) for system in systems)]
-        for metric in metrics
-    ]  # fmt: skip
+    lines = []
+    for metric in metrics:
+        factor, unit = scale(metric, workload, systems, results)
+        label = f"{known[metric]['label']}, {unit}" if unit else known[metric]["label"]
+        estimates = [results.estimate(system, workload, metric) for system in systems]
+        lines.append([label, *(estimate_text(one, factor) for one in estimates)])
     return [title, "", *layout(["", *(f"{system} " for system in systems)], lines), ""]
+
+
+def across(title, workload, metrics, systems, results, said=()):
+    """The same with a line for each system and a column for each metric; said: lines of a paper, (label, numbers in the
+    units of the metrics)."""
+    known = results.workloads[workload]["metrics"]
+    scales = {metric: scale(metric, workload, systems, results) for metric in metrics}
+    heads = [f"{known[metric]['label']}, {scales[metric][1]} " for metric in metrics]
+    lines = [[label, *("-" if value is None else exact(factor * value) + " "
+                       for value, (factor, _) in zip(values, scales.values()))] for label, values in said]  # fmt: skip
+    lines += [
+        [system, *(estimate_text(results.estimate(system, workload, metric), scales[metric][0]) for metric in metrics)]
+        for system in systems
+    ]
+    return [title, "", *layout(["", *(head.replace(", ", "\n") for head in heads)], lines), ""]
+
+
+def over_x(title, workload, metric, systems, results):
+    """A line for each x of a metric, and a column for each system."""
+    facts = results.workloads[workload]["metrics"][metric]
+    xs = results.xs(workload, metric)
+    factor, unit = scale(metric, workload, systems, results)
+    lines = [[f"{x:g}", *(estimate_text(results.estimate(system, workload, metric, x), factor) for system in systems)]
+             for x in xs]  # fmt: skip
+    title = f"{title}: {facts['label']}, {unit}" if unit else f"{title}: {facts['label']}"
+    return [title, "", *layout([facts["x_label"], *(f"{system} " for system in systems)], lines), ""] if lines else []
+
+
+def scale(metric, workload, systems, results):
+    """(factor, unit) in which all values of a metric are easily read."""
+    medians = [
+        known.median
+        for system in systems
+        for x in results.xs(workload, metric)
+        if (known := results.estimate(system, workload, metric, x))
+    ]
+    return unit_scale(max(medians, key=abs, default=0), results.workloads[workload]["metrics"][metric]["unit"])

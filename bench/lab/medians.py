@@ -42,6 +42,17 @@ def geometric_mean(values):
     return math.exp(statistics.fmean(map(math.log, values)))
 
 
+def jain(values):
+    """Jain's index of how equal shares are: 1 if all are, 1/n if one of n has everything."""
+    squares = sum(value * value for value in values)
+    return sum(values) ** 2 / (len(values) * squares) if squares else 0.0
+
+
+def quantile(values, share):
+    """The smallest value that at least such a share of all does not exceed."""
+    return sorted(values)[max(math.ceil(share * len(values)), 1) - 1]
+
+
 def interval(values):
     """The order statistics between which the median lies with CONFIDENCE: (low, high, whether that can be said).
 

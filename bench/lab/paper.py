@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A program that measures what a paper has measured, and prints its numbers beside ours: bench/eul, bench/aggregation.
+"""A program that measures what a paper has measured, and prints its numbers beside ours: bench/eul, bench/aggregation,
+bench/contexts.
 
     sys.exit(main(Paper("bench/eul", __doc__, EXPERIMENTS, eul.text, eul.drawings, others=OTHERS), sys.argv[1:]))
 
@@ -14,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import document
 from .experiment import measure
-from .measure import count, duration, folder, run_program
+from .measure import count, duration, folder, run_program, writable
 from .medians import ENOUGH
 from .report import machine_text, method_text, text_report
 from .report_html import write_report
@@ -86,6 +88,7 @@ def parse(paper, argv):
     add("--seconds", type=duration, metavar="S", help=f"of a measurement (default: {paper.seconds:g})")
     add("--quick", action="store_true", help=f"{QUICK_RUNS} runs, {QUICK_SECONDS} s each: whether it works at all")
     add("--report", type=folder, metavar="DIR", help="write tables, plots and every number there")
+    add("--document", type=writable, metavar="FILE", help="put tables and plots between its markers")
     args = parser.parse_args(argv)
     args.runs = args.runs or (QUICK_RUNS if args.quick else ENOUGH)
     args.seconds = args.seconds or (QUICK_SECONDS if args.quick else paper.seconds)
@@ -97,6 +100,8 @@ def parse(paper, argv):
 def run(paper, args, progress):
     """All that was asked for; returns the exit status."""
     missing = False
+    if args.document:
+        document.check(args.document, args.only)
     for name in args.only:
         progress.show(f"{name}: looking at the configurations")
         plan = paper.experiments[name](args)
@@ -109,7 +114,9 @@ def run(paper, args, progress):
         print(text, flush=True)
         if args.report:
             write_all(paper, args.report, name, results, text)
-        else:
+        if args.document:
+            document.write(args.document, name, text, paper.drawings(name, results))
+        if not args.report and not args.document:
             print(text_report(results))
         for sentence in results.missing():
             missing = True

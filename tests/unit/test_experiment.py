@@ -487,7 +487,7 @@ class Beside(unittest.TestCase):
         lines = beside.columns("Figure 1", "plain", ["time"], ["A", "B", "C"], canned(6))
         self.assertEqual(lines[:2], ["Figure 1", ""])
         self.assertEqual(lines[2].split(), ["A", "B", "C"])
-        self.assertRegex(lines[3], r"^time, s +\S+ \[.*\] +\S+ \[.*\] +-$")
+        self.assertRegex(lines[3], r"^time, µs +\S+ \[.*\] +\S+ \[.*\] +-$")
 
 
 def measured(systems, workloads, xs=(64, 1024, 1472), runs=2):

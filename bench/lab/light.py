@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Many light guests (bench/light-contexts) on pktvirt, and what is measured with them: idle ones beside active ones,
+the first frame after a rest, shares under flood, and memory.
+
+    with LightLink(config) as link, link.guests() as guests:
+        guests.attach(258)
+        guests.loop(0, 1, 128, [64])
+
+All are in one process on the CPU that guests have, which sleeps while none of them has anything to do.
+"""
+
+import statistics
+import time
+from pathlib import Path
+
+from .answering import Answering
+from .daemon import Daemon
+from .links import with_socket
+from .measure import guest_cpus, ran_by_worker
+from .medians import jain, quantile
+from .process import RunDir, cpu_seconds
+from .workload import Metric, Point, WorkloadError, cost, switch_counters
+
+QUEUE = 256
+PROGRAM = "bench/light-contexts/light-contexts"
+ATTACH_TIMEOUT_S = 60
+WARM_UP_S = 0.3
+ACTIVE = 2
+IDLE_COUNTS, QUICK_IDLE_COUNTS = (0, 16, 64, 256), (0, 16)
+SIZES = (64, 1514)
+FRAMES = 96  # that go round each way: a multiple of the bursts, and no ring runs over
+IDLE_MS = 100
+PINGS, QUICK_PINGS = 100, 10
+FLOODERS = 8
+TAKEN_PER_S = 200_000  # frames that the receiver of a flood takes: fewer than the flood
+POLITE_PER_S = TAKEN_PER_S // FLOODERS // 5  # a fifth of an equal share
+MIXED_SIZES = (64, 128, 256, 512, 768, 1024, 1280, 1514)
+WEIGHTS = (1, 2, 4)
+PORTS = ACTIVE + max(IDLE_COUNTS)
+FAIRNESS_PORTS = 1 + FLOODERS + len(WEIGHTS)
+
+
+class LightGuests(Answering):
+    """The guests of a LightLink, of which none is attached at first. Numbers are those of the ports."""
+
+    def __init__(self, sockets, cpus):
+        super().__init__(PROGRAM, [QUEUE, *sockets], cpus)
+
+    def attach(self, count):
+        """Have the first so many attached, each of which the switch knows the address of."""
+        self.ask(f"attach {count}", ATTACH_TIMEOUT_S)
+        self.ask("hello")
+
+    def send(self, sender, receiver, sizes, rate=0):
+        """Have one send, so many frames a second, or as fast as it goes."""
+        self.ask(f"send {sender} {receiver} {','.join(map(str, sizes))} {rate}")
+
+    def receive(self, number, rate=0):
+        """Have one take what comes, so many frames a second, or all."""
+        self.ask(f"receive {number} {rate}")
+
+    def loop(self, one, other, frames, sizes):
+        """Have so many frames go round between two, each way."""
+        self.ask(f"loop {one} {other} {frames} {','.join(map(str, sizes))}")
+
+    def stop_sending(self):
+        """End all of this."""
+        self.ask("stop")
+
+    def ping(self, sender, receiver, count, idle_ms, size):
+        """Seconds that a frame took, each after a rest; WorkloadError if any was lost."""
+        command = f"ping {sender} {receiver} {count} {idle_ms} {size}"
+        said = self.ask(command, count * (1 + idle_ms / 1000) + 10)
+        if said["lost"]:
+            raise WorkloadError(f"{said['lost']} of {count} frames were lost, each sent after {idle_ms} ms of rest")
+        return [ns / 1e9 for ns in said["latencies_ns"]]
+
+    def counters(self):
+        """When it is, in seconds, and number -> counters of those that did anything."""
+        said = self.ask("stats")
+        contexts = {one["context"]: one for one in said["contexts"]}
+        bogus = sum(one["bogus"] for one in contexts.values())
+        if bogus:
+            raise WorkloadError(f"the switch has given back {bogus} buffers twice, or with an impossible length or sender")
+        return said["time_ns"] / 1e9, contexts
+
+    def over(self, seconds):
+        """What they do in so many seconds: (seconds, number -> what was added to the counters)."""
+        start, before = self.counters()
+        time.sleep(seconds)
+        end, after = self.counters()
+        return end - start, {
+            number: {name: count - before.get(number, {}).get(name, 0) for name, count in counters.items()}
+            for number, counters in after.items()
+        }
+
+
+class LightLink:
+    """pktvirt with all ports of a configuration, and nobody attached."""
+
+    a = b = None
+
+    def __init__(self, config, say=lambda _text: None):
+        self._config = config
+        self._say = say
+        self._run_dir = None
+        self.daemon = None
+
+    def __enter__(self):
+        self._run_dir = RunDir()
+        ports = [with_socket(port, str(self._run_dir / port["name"])) for port in self._config["ports"]]
+        self._sockets = [port["vhost-user"]["socket"] for port in ports]
+        config = {key: value for key, value in self._config.items() if key not in ("name", "control-socket")}
+        self._say("starting pktvirt")
+        try:
+            self.daemon = Daemon({**config, "ports": ports}).start()
+        except BaseException:
+            self._run_dir.remove()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        try:
+            self.daemon.stop()
+        finally:
+            self._run_dir.remove()
+
+    def smaller(self, count):
+        """Another one, with the first so many ports."""
+        return LightLink({**self._config, "ports": self._config["ports"][:count]}, self._say)
+
+    def guests(self):
+        """LightGuests, started when entered; all are gone when it is left."""
+        return LightGuests(self._sockets, guest_cpus(self._config["workers"]))
+
+
+def light_ports(count, weights=()):
+    """Ports of a configuration for so many guests; the last ones have weights."""
+    options = [{}] * (count - len(weights)) + [{"weight": weight} for weight in weights]
+    return [
+        {"name": f"vm{number}", **more, "vhost-user": {"socket": f"/run/pktvirt/vm{number}.sock"}}
+        for number, more in enumerate(options)
+    ]
+
+
+def light_link(config, _place, say):
+    """For systems."""
+    return LightLink(config, say)
+
+
+class Idle:
+    """Frames go round between two guests, beside others that are attached and do nothing. What is kept is relative to
+    the same without these, which is measured before and after."""
+
+    name = "idle"
+    summary = "frames that go round between two guests, over the number of guests beside them that do nothing"
+    metrics = {
+        **{f"rate_{size}": Metric(f"{size} bytes", "frames/s", "higher", "idle guests") for size in SIZES},
+        **{f"kept_{size}": Metric(f"{size} bytes, kept", "%", "higher", "idle guests") for size in SIZES},
+        **{f"switch_cycles_{size}": Metric(f"{size} bytes, the switch's cycles per frame", "cycles", "lower",
+                                           "idle guests") for size in SIZES},
+    }  # fmt: skip
+
+    def estimate_s(self, options):
+        """About how long it takes."""
+        return (len(idle_counts(options)) + 1) * len(SIZES) * (options.seconds + WARM_UP_S + 0.1) + 5
+
+    def run(self, link, options, say):
+        """More and more idle ones, and none again."""
+        counts = [*idle_counts(options), 0]
+        with link.guests() as guests:
+            found = [(count, self._measured(link, guests, count, options, say)) for count in counts]
+        return [*kept(found), *(point for _, points in found[:-1] for point in points)]
+
+    def _measured(self, link, guests, count, options, say):
+        """The points with so many idle ones."""
+        guests.attach(ACTIVE + count)
+        points = []
+        for size in SIZES:
+            say(f"{count} idle, {size} bytes")
+            guests.loop(0, 1, FRAMES, [size])
+            time.sleep(WARM_UP_S)
+            before = switch_counters(link)
+            seconds, done = guests.over(options.seconds)
+            spent = {point.metric: point.value for point in cost(link, before)}
+            guests.stop_sending()
+            points.append(Point(f"rate_{size}", (done[0]["rx_packets"] + done[1]["rx_packets"]) / seconds, count))
+            if "switch_cycles" in spent:
+                points.append(Point(f"switch_cycles_{size}", spent["switch_cycles"], count))
+        return points
+
+
+def kept(found):
+    """The points on what is kept; of (count, points), of which the first and the last are without idle ones."""
+    for size in SIZES:
+        rates = [
+            (count, point.value) for count, points in found for point in points if point.metric == f"rate_{size}"
+        ]
+        alone = statistics.fmean([rates[0][1], rates[-1][1]])
+        if not alone:
+            raise WorkloadError(f"no frames of {size} bytes go round")
+        yield from (Point(f"kept_{size}", 100 * rate / alone, count) for count, rate in rates[1:-1])
+
+
+def idle_counts(options):
+    """Over how many."""
+    return QUICK_IDLE_COUNTS if options.quick else IDLE_COUNTS
+
+
+class FirstFrame:
+    """All guests rest, and then one of them sends one frame to another."""
+
+    name = "first-frame"
+    summary = f"the time of a frame after {IDLE_MS} ms of rest of all, and what the switch needs meanwhile"
+    metrics = {
+        "median": Metric("a frame after a rest, median", "s", "lower", "guests attached"),
+        "p99": Metric("a frame after a rest, 99th percentile", "s", "lower", "guests attached"),
+        "worker_cpu": Metric("the worker while all rest", "% of a CPU", "lower", "guests attached"),
+        "daemon_cpu": Metric("the daemon while all rest", "% of a CPU", "lower", "guests attached"),
+    }
+
+    def estimate_s(self, options):
+        """About how long it takes."""
+        return len(idle_counts(options)[1:]) * (pings(options) * (IDLE_MS + 1) / 1000 + options.seconds + 3)
+
+    def run(self, link, options, say):
+        """With two guests, and with all."""
+        points = []
+        with link.guests() as guests:
+            for count in (ACTIVE, idle_counts(options)[-1]):
+                guests.attach(count)
+                say(f"{count} attached")
+                times = guests.ping(0, 1, pings(options), IDLE_MS, SIZES[0])
+                points += [Point("median", statistics.median(times), count), Point("p99", quantile(times, 0.99), count)]
+                points += resting(link, options.seconds, count)
+        return points
+
+
+def pings(options):
+    """How many frames."""
+    return QUICK_PINGS if options.quick else PINGS
+
+
+def resting(link, seconds, count):
+    """The points on CPU time while nobody does anything."""
+    time.sleep(WARM_UP_S)
+    start, worker, daemon = time.monotonic(), ran_by_worker(link.daemon.pid), cpu_seconds(link.daemon.pid)
+    time.sleep(max(seconds, 1))
+    lasted = time.monotonic() - start
+    if worker:
+        ran = sum(ran_by_worker(link.daemon.pid)) - sum(worker)
+        yield Point("worker_cpu", 100 * ran / 1e9 / lasted, count)
+    yield Point("daemon_cpu", 100 * (cpu_seconds(link.daemon.pid) - daemon) / lasted, count)
+
+
+class Fairness:
+    """Guests flood one receiver, which takes fewer frames than they send. Their shares are what is delivered."""
+
+    name = "fairness"
+    summary = f"{FLOODERS} guests flood one that takes {TAKEN_PER_S} frames a second"
+    metrics = {
+        "jain_equal": Metric("Jain's index, frames of 1514 bytes", "", "higher"),
+        "jain_mixed": Metric("Jain's index of bytes, each with a size of its own", "", "higher"),
+        "jain_weights": Metric("Jain's index of bytes by weight, weights 1, 2, 4", "", "higher"),
+        "polite": Metric("delivered of a polite guest among flooders", "%", "higher"),
+        **{f"share_{weight}": Metric(f"share of weight {weight}", "%", "higher") for weight in WEIGHTS},
+        "delivered": Metric("delivered, frames of 1514 bytes", "b/s", "higher"),
+    }
+
+    def estimate_s(self, options):
+        """About how long it takes."""
+        return 4 * (options.seconds + WARM_UP_S + 0.2) + 1
+
+    def run(self, link, options, say):
+        """One after the other."""
+        everyone = range(1, 1 + FLOODERS)
+        weighted = range(1 + FLOODERS, 1 + FLOODERS + len(WEIGHTS))
+        with link.guests() as guests:
+            guests.attach(FAIRNESS_PORTS)
+            say("equal sizes")
+            seconds, equal = flooded(guests, {number: [1514] for number in everyone}, {}, options)
+            say("mixed sizes")
+            _, mixed = flooded(guests, {number: [size] for number, size in zip(everyone, MIXED_SIZES)}, {}, options)
+            say("weights")
+            _, by_weight = flooded(guests, {number: [1514] for number in weighted}, {}, options)
+            say("a polite one")
+            _, rude = flooded(guests, {number: [1514] for number in everyone}, {1: POLITE_PER_S}, options)
+        shares = [by_weight[number]["delivered_bytes"] for number in weighted]
+        return [
+            Point("jain_equal", jain([equal[number]["delivered_bytes"] for number in everyone])),
+            Point("jain_mixed", jain([mixed[number]["delivered_bytes"] for number in everyone])),
+            Point("jain_weights", jain([share / weight for share, weight in zip(shares, WEIGHTS)])),
+            *(Point(f"share_{weight}", 100 * share / sum(shares)) for share, weight in zip(shares, WEIGHTS)),
+            Point("polite", 100 * rude[1]["delivered_packets"] / max(rude[1]["tx_packets"], 1)),
+            Point("delivered", 8 * sum(equal[number]["delivered_bytes"] for number in everyone) / seconds),
+        ]
+
+
+def flooded(guests, sizes, rates, options):
+    """What comes of number -> sizes that are sent to guest 0, some at rates; see LightGuests.over()."""
+    guests.receive(0, TAKEN_PER_S)
+    for number, its_sizes in sizes.items():
+        guests.send(number, 0, its_sizes, rates.get(number, 0))
+    time.sleep(WARM_UP_S)
+    seconds, done = guests.over(options.seconds)
+    guests.stop_sending()
+    if not any(done[number]["delivered_bytes"] for number in sizes):
+        raise WorkloadError("nothing was delivered")
+    return seconds, done
+
+
+class Memory:
+    """What guests cost in memory: what a daemon with ports and guests for them has more than one for two, by each. So
+    it has daemons of its own; that of the link does nothing meanwhile."""
+
+    name = "memory"
+    summary = "memory of the daemon for each guest: its port, and it attached, with one frame sent"
+    metrics = {
+        "private": Metric("memory of its own, for each guest", "KiB", "lower", "guests"),
+        "shared": Metric("pages of the guest that it has touched, for each", "KiB", "lower", "guests"),
+        "descriptors": Metric("open files, for each guest", "files", "lower", "guests"),
+    }
+
+    def estimate_s(self, options):
+        """About how long it takes."""
+        return 4 * len(idle_counts(options))
+
+    def run(self, link, options, say):
+        """More and more of them."""
+        before = footprint_with(link, ACTIVE)
+        points = []
+        for count in idle_counts(options)[1:]:
+            say(f"{count} guests")
+            after = footprint_with(link, ACTIVE + count)
+            points += [Point(name, (after[name] - before[name]) / count, count) for name in before]
+        return points
+
+
+def footprint_with(link, count):
+    """footprint() of a daemon like that of the link, with so many guests."""
+    with link.smaller(count) as other, other.guests() as guests:
+        guests.attach(count)
+        return footprint(other.daemon.pid)
+
+
+def footprint(pid):
+    """KiB and open files of a process, by the names of Memory's metrics. Hugepages are in none of them: they are reserved
+    at its start."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    kib = {name: int(value.split()[0]) for name, value in (line.split(":", 1) for line in lines if "Rss" in line)}
+    return {"private": kib["RssAnon"], "shared": kib["RssShmem"], "descriptors": len(list(Path(f"/proc/{pid}/fd").iterdir()))}

@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""What bench/contexts makes of what guests, the switch and the kernel say; without any of them."""
+import pathlib
+import sys
+import tempfile
+import types
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
+
+# pylint: disable=wrong-import-position
+from lab import beside, contexts, cpu_split, crowd, document, experiment, light, medians  # noqa: E402
+from lab.workload import Metric, Point, WorkloadError  # noqa: E402
+from lab.workloads import Options  # noqa: E402
+
+QUICK = Options(seconds=1, quick=True)
+WORKLOADS = {
+    "transmit": (cpu_split.SEND, cpu_split.SEND_FIXED),
+    "receive": (cpu_split.RECEIVE, cpu_split.RECEIVE_FIXED),
+    "protection": (cpu_split.SEND, cpu_split.SEND_FIXED, cpu_split.RECEIVE, cpu_split.RECEIVE_FIXED,
+                   contexts.Descriptors()),
+    "scaling": (crowd.Crowd(),),
+    "idle": (light.Idle(),),
+    "latency": (light.FirstFrame(),),
+    "fairness": (light.Fairness(),),
+    "memory": (light.Memory(),),
+    "workers": (crowd.Crowd(),),
+}  # fmt: skip
+SYSTEMS = {
+    "transmit": contexts.SINGLE, "receive": contexts.SINGLE, "protection": tuple(contexts.PROTECTIONS),
+    "scaling": contexts.SCALING, "workers": contexts.WORKERS,
+}  # fmt: skip
+
+
+def some_results(name, runs=6):
+    """Results of an experiment that has given some number for everything."""
+    found = experiment.Results(
+        systems={system: {"summary": system} for system in SYSTEMS.get(name, contexts.LIGHT)},
+        workloads={one.name: experiment.workload_facts(one) for one in WORKLOADS[name]},
+    )
+    for run in range(runs):
+        for system in found.systems:
+            for workload in WORKLOADS[name]:
+                points = [[metric, 50.0 + run, x] for metric, facts in workload.metrics.items()
+                          for x in ((1, 8) if facts.x_label else (None,))]  # fmt: skip
+                found.samples.append(experiment.Sample(system, workload.name, run, run, points))
+    return found
+
+
+class Statistics(unittest.TestCase):
+    """Jain's index, and quantiles."""
+
+    def test_index_is_one_for_equal_shares_and_one_of_n_for_one_that_has_all(self):
+        self.assertAlmostEqual(medians.jain([7, 7, 7, 7]), 1)
+        self.assertAlmostEqual(medians.jain([9, 0, 0, 0]), 0.25)
+        self.assertAlmostEqual(medians.jain([1, 3]), 16 / 20)
+        self.assertEqual(medians.jain([0, 0]), 0)
+
+    def test_quantile_is_the_least_value_that_such_a_share_does_not_exceed(self):
+        values = list(range(100, 0, -1))
+        self.assertEqual(medians.quantile(values, 0.99), 99)
+        self.assertEqual(medians.quantile(values, 0.5), 50)
+        self.assertEqual(medians.quantile(values, 0), 1)
+        self.assertEqual(medians.quantile([5], 0.99), 5)
+
+
+class Tables(unittest.TestCase):
+    """Tables and plots of every experiment."""
+
+    def test_every_experiment_has_tables_and_plots_of_what_its_workloads_give(self):
+        self.assertEqual(set(WORKLOADS), set(contexts.TABLES))
+        self.assertEqual(set(WORKLOADS), set(contexts.PLOTS))
+        for name in WORKLOADS:
+            text = "\n".join(contexts.text(name, some_results(name)))
+            self.assertIn("52.5", text, name)
+            for file, drawing in contexts.drawings(name, some_results(name)).items():
+                self.assertTrue(file.endswith(".svg") and drawing.startswith("<svg"), file)
+
+    def test_tables_can_be_printed_when_nothing_was_measured(self):
+        for name in WORKLOADS:
+            contexts.text(name, some_results(name, runs=0))
+            self.assertEqual(contexts.drawings(name, some_results(name, runs=0)), {}, name)
+
+    def test_paper_stands_above_our_systems_in_the_same_unit(self):
+        metrics = {"rate": Metric("throughput", "b/s", "higher"), "idle": Metric("idle", "%", "higher")}
+        found = experiment.Results(workloads={"one": {"metrics": {name: vars(one) for name, one in metrics.items()}}})
+        found.samples = [experiment.Sample("ours", "one", run, run, [["rate", 2e9, None], ["idle", 40.0, None]])
+                         for run in range(6)]  # fmt: skip
+        lines = beside.across("Table", "one", ("rate", "idle"), ["ours"], found, [("theirs", (1602e6, None))])
+        self.assertEqual(lines[2].split(), ["throughput", "idle"])
+        self.assertEqual(lines[3].split(), ["Gb/s", "%"])
+        self.assertEqual(lines[4].split(), ["theirs", "1.602", "-"])
+        self.assertEqual(lines[5].split()[:2], ["ours", "2.00"])
+
+    def test_target_is_said_to_be_met_only_where_the_interval_shows_it(self):
+        def known(median, low, high):
+            return medians.Estimate(median, low, high, True, 6)
+
+        self.assertTrue(contexts.met("kept", known(98, 97.5, 99), 97, "%", least=True).endswith("wanted; met."))
+        self.assertTrue(contexts.met("kept", known(96, 95, 96.5), 97, "%", least=True).endswith("wanted; not met."))
+        self.assertIn("; met, but the", contexts.met("kept", known(98, 95, 99), 97, "%", least=True))
+        self.assertIn("; not met, but the", contexts.met("time", known(150e-6, 90e-6, 200e-6), 100e-6, "s"))
+        self.assertIn("less than 100 µs is wanted; met.", contexts.met("time", known(50e-6, 40e-6, 60e-6), 100e-6, "s"))
+        self.assertIn("not measured", contexts.met("time", None, 100e-6, "s"))
+
+
+class Shares(unittest.TestCase):
+    """Shares of the CPUs."""
+
+    def test_shares_are_of_all_cpus_and_sum_up(self):
+        cpus = cpu_split.os.cpu_count()
+        spent = {"clock": 10.0, "nobody": 1.0, "busy": 2.0, "ran": 5.0, "guest": 0.5}
+        found = cpu_split.shares(spent)
+        self.assertAlmostEqual(found["switch"], 0.2 / cpus)
+        self.assertAlmostEqual(found["idle"], 0.4 / cpus, msg="what workers ran without being busy is idle")
+        self.assertAlmostEqual(found["asleep"], 0.1 / cpus)
+        self.assertAlmostEqual(sum(found[name] for name in ("switch", "guest", "rest", "idle")), 1)
+
+    def test_cpu_that_was_taken_from_a_busy_worker_makes_nothing_negative(self):
+        found = cpu_split.shares({"clock": 1.0, "nobody": 0.0, "busy": 0.9, "ran": 0.5, "guest": 5.0})
+        self.assertTrue(all(share >= 0 for share in found.values()), found)
+
+
+class Crowds(unittest.TestCase):
+    """Streams of many guests."""
+
+    SEEN = {"clock": 2.0, "busy": 1.0, ("vm0", "rx"): 100, ("vm0", "tx"): 1, ("vm1", "rx"): 300, ("vm1", "tx"): 0}
+
+    def test_rate_is_that_of_all_guests_one_way(self):
+        points = {point.metric: point.value for point in crowd.crowd_points("sent", "rx", 2, self.SEEN)}
+        self.assertEqual(points, {"sent": 1600.0, "sent_busy": 50.0, "sent_jain": 0.8})
+
+    def test_guest_that_has_done_nothing_is_a_failure(self):
+        with self.assertRaisesRegex(WorkloadError, "of 2 guests 1 have received nothing"):
+            crowd.crowd_points("received", "tx", 2, self.SEEN)
+
+
+class Light(unittest.TestCase):
+    """Light guests."""
+
+    def test_what_is_kept_is_relative_to_before_and_after(self):
+        found = [(count, [Point(f"rate_{size}", rate, count) for size in light.SIZES])
+                 for count, rate in ((0, 90.0), (16, 99.0), (0, 110.0))]  # fmt: skip
+        self.assertEqual({(point.metric, point.x): point.value for point in light.kept(found)},
+                         {(f"kept_{size}", 16): 99.0 for size in light.SIZES})  # fmt: skip
+
+    def test_flood_gives_shares_by_sender(self):
+        class Guests:
+            """Of which each is delivered as much as its number says."""
+
+            sent = {}
+
+            def receive(self, _number, _rate):
+                """One."""
+
+            def send(self, number, _receiver, sizes, rate):
+                """What it is told to."""
+                self.sent[number] = (sizes, rate)
+
+            def over(self, seconds):
+                """As LightGuests."""
+                return seconds, {number: {"delivered_bytes": 100 * number} for number in self.sent}
+
+            def stop_sending(self):
+                """All."""
+
+        guests = Guests()
+        seconds, done = light.flooded(guests, {1: [64], 2: [1514]}, {2: 5}, QUICK)
+        self.assertEqual((seconds, guests.sent), (1, {1: ([64], 0), 2: ([1514], 5)}))
+        self.assertEqual(done[2]["delivered_bytes"], 200)
+
+    def test_ports_have_weights_at_their_end(self):
+        ports = light.light_ports(4, (1, 2))
+        self.assertEqual([port.get("weight") for port in ports], [None, None, 1, 2])
+        self.assertEqual([port["name"] for port in ports], ["vm0", "vm1", "vm2", "vm3"])
+
+    def test_buffers_that_the_switch_spoils_are_a_failure(self):
+        guests = light.LightGuests([], [0])
+        guests.ask = lambda _command: {"time_ns": 1, "contexts": [{"context": 0, "bogus": 2}]}
+        with self.assertRaisesRegex(WorkloadError, "has given back 2 buffers"):
+            guests.counters()
+
+    def test_frames_that_are_lost_are_a_failure(self):
+        guests = light.LightGuests([], [0])
+        guests.ask = lambda _command, _timeout: {"latencies_ns": [5000], "lost": 1}
+        with self.assertRaisesRegex(WorkloadError, "1 of 2 frames were lost"):
+            guests.ping(0, 1, 2, 100, 64)
+
+
+class Protections(unittest.TestCase):
+    """The benchmark of descriptors."""
+
+    def test_what_it_says_is_taken_over(self):
+        said = {"validate": 50.0, "window": 20, "none": 10}
+        given, contexts.ask, contexts.built = (contexts.ask, contexts.built), lambda _argv: said, lambda path: path
+        try:
+            points = contexts.Descriptors().run(types.SimpleNamespace(), QUICK, lambda _text: None)
+            self.assertEqual({point.metric: point.value for point in points}, said)
+            del said["none"]
+            with self.assertRaisesRegex(WorkloadError, "says nothing of none"):
+                contexts.Descriptors().run(types.SimpleNamespace(), QUICK, lambda _text: None)
+        finally:
+            contexts.ask, contexts.built = given
+
+
+class Document(unittest.TestCase):
+    """Results in a document."""
+
+    BEFORE = "# Title\n\n<!-- measured: one -->\nold\n<!-- end of one -->\n\ntext\n"
+
+    def test_tables_replace_what_is_between_the_markers_and_nothing_else(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "page.md"
+            path.write_text(self.BEFORE, encoding="utf-8")
+            for _ in range(2):
+                document.write(path, "one", "a \\1 b\n", {"plot.svg": "<svg/>"})
+            wanted = "<!-- measured: one -->\n\n```\na \\1 b\n```\n\n![plot](page/plot.svg)\n\n<!-- end of one -->"
+            self.assertEqual(path.read_text(encoding="utf-8"), f"# Title\n\n{wanted}\n\ntext\n")
+            self.assertEqual((pathlib.Path(folder) / "page" / "plot.svg").read_text(encoding="utf-8"), "<svg/>")
+
+    def test_document_without_markers_is_refused_before_anything_is_measured(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "page.md"
+            path.write_text(self.BEFORE, encoding="utf-8")
+            document.check(path, ["one"])
+            with self.assertRaisesRegex(document.DocumentError, "no markers of two: expected <!-- measured: two -->"):
+                document.check(path, ["one", "two"])
+            with self.assertRaisesRegex(document.DocumentError, "No such file"):
+                document.check(path.parent / "none.md", ["one"])
+
+    def test_document_that_is_there_has_a_place_for_every_experiment(self):
+        document.check(pathlib.Path(__file__).resolve().parents[2] / "docs" / "contexts.md", list(contexts.TABLES))
+
+
+if __name__ == "__main__":
+    unittest.main()
