@@ -156,13 +156,13 @@ def control_socket(config):
     return config.get("control-socket") or f"/run/pktvirt/{config['name']}.ctl"
 
 
-def ask(argv):
+def ask(argv, timeout=ASK_TIMEOUT_S):
     """Run one of our programs that prints JSON; returns it parsed. DaemonError, with its own words, if it fails."""
     command = " ".join(map(str, argv))
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=ASK_TIMEOUT_S)
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
     except subprocess.TimeoutExpired:
-        raise DaemonError(f"{command}: no answer after {ASK_TIMEOUT_S} s") from None
+        raise DaemonError(f"{command}: no answer after {timeout} s") from None
     if done.returncode:
         raise DaemonError((done.stderr or done.stdout).strip() or f"{command}: status {done.returncode}")
     try:

@@ -205,6 +205,18 @@ class PktvirtLink(Link):
         self.b = NamespaceEnd(namespace, f"{NETWORK}.2", cpus) if taps else self.b
 
 
+class NoLink:
+    """Nothing, for what is measured without anything."""
+
+    a = b = daemon = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
 class NativeLink(Link):
     """Two namespaces over a veth pair: Linux itself. With `offloads`, the near end leaves to its interface what a good
     one does: segments and checksums of what is sent (TSO), and, in the kernel, merging what is received (GRO)."""

@@ -19,6 +19,7 @@ from . import document
 from .experiment import measure
 from .measure import count, duration, folder, run_program, writable
 from .medians import ENOUGH
+from .process import LabError
 from .report import machine_text, method_text, text_report
 from .report_html import write_report
 from .reproduction import prepared
@@ -35,14 +36,14 @@ class Plan:
     systems    that take turns; the first is a configuration of pktvirt
     workloads  that each is measured with
     how        configurations are exchanged, in words
-    place      where all of it is
+    place      where all of it is; None: without a switch
     times      how often it is run for each run that was asked for: more where a small difference is to be told
     """
 
     systems: list
     workloads: list
     how: str
-    place: Place
+    place: Place | None
     times: int = 1
 
 
@@ -104,7 +105,13 @@ def run(paper, args, progress):
         document.check(args.document, args.only)
     for name in args.only:
         progress.show(f"{name}: looking at the configurations")
-        plan = paper.experiments[name](args)
+        try:
+            plan = paper.experiments[name](args)
+        except LabError as error:
+            progress.clear()
+            missing = True
+            print(f"{name}: cannot be measured: {error}", flush=True)
+            continue
         runs = plan.times * args.runs
         experiment, facts = prepared(plan.systems, plan.workloads, plan.how, plan.place, args, runs)
         progress.show(f"{name}: it will take about {time_text(experiment.estimate_s())}")

@@ -17,6 +17,7 @@ def prepared(systems, workloads, how, place, args, runs=None):
     """The Experiment, and the facts that reports tell about it. Starts no guest.
 
     systems  the first is a configuration of pktvirt
+    place    None for what has none: then no system need be one of pktvirt
     how      configurations are exchanged, in words
     args     of the program: runs, seconds, quick
     runs     if others than those of the arguments
@@ -29,8 +30,15 @@ def prepared(systems, workloads, how, place, args, runs=None):
         "runs": runs,
         "seconds": args.seconds,
         "quick": args.quick,
-        "place": {"guest": place.kind, "peer": place.peer, "rate_bps": place.rate_bps, "text": place.text()},
         "mode": how,
-        "cpus": {"workers": systems[0].facts["worker_cpus"], "guests": systems[0].facts["guest_cpus"]},
+        **(where(systems[0], place) if place else {}),
     }
     return Experiment(systems, workloads, runs, options, WARM_UP, inspect), facts
+
+
+def where(system, place):
+    """The facts on the place, and on the CPUs of a system."""
+    return {
+        "place": {"guest": place.kind, "peer": place.peer, "rate_bps": place.rate_bps, "text": place.text()},
+        "cpus": {"workers": system.facts["worker_cpus"], "guests": system.facts["guest_cpus"]},
+    }

@@ -4,8 +4,8 @@
 import pathlib
 import sys
 import tempfile
-import types
 import unittest
+from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 
@@ -18,8 +18,8 @@ QUICK = Options(seconds=1, quick=True)
 WORKLOADS = {
     "transmit": (cpu_split.SEND, cpu_split.SEND_FIXED),
     "receive": (cpu_split.RECEIVE, cpu_split.RECEIVE_FIXED),
-    "protection": (cpu_split.SEND, cpu_split.SEND_FIXED, cpu_split.RECEIVE, cpu_split.RECEIVE_FIXED,
-                   contexts.Descriptors()),
+    "protection": (cpu_split.SEND, cpu_split.SEND_FIXED, cpu_split.RECEIVE, cpu_split.RECEIVE_FIXED),
+    "descriptors": (contexts.Descriptors(),),
     "scaling": (crowd.Crowd(),),
     "idle": (light.Idle(),),
     "latency": (light.FirstFrame(),),
@@ -29,7 +29,7 @@ WORKLOADS = {
 }  # fmt: skip
 SYSTEMS = {
     "transmit": contexts.SINGLE, "receive": contexts.SINGLE, "protection": tuple(contexts.PROTECTIONS),
-    "scaling": contexts.SCALING, "workers": contexts.WORKERS,
+    "descriptors": ("descriptors",), "scaling": contexts.SCALING, "workers": contexts.WORKERS,
 }  # fmt: skip
 
 
@@ -192,16 +192,15 @@ class Protections(unittest.TestCase):
     """The benchmark of descriptors."""
 
     def test_what_it_says_is_taken_over(self):
-        said = {"validate": 50.0, "window": 20, "none": 10}
-        given, contexts.ask, contexts.built = (contexts.ask, contexts.built), lambda _argv: said, lambda path: path
-        try:
-            points = contexts.Descriptors().run(types.SimpleNamespace(), QUICK, lambda _text: None)
-            self.assertEqual({point.metric: point.value for point in points}, said)
-            del said["none"]
-            with self.assertRaisesRegex(WorkloadError, "says nothing of none"):
-                contexts.Descriptors().run(types.SimpleNamespace(), QUICK, lambda _text: None)
-        finally:
-            contexts.ask, contexts.built = given
+        said = [{"direction": direction, "frame": 60, "protection": name, "cycles": {"median": len(name)}}
+                for direction in ("from", "to") for name in (*contexts.PROTECTED, "daemon")]  # fmt: skip
+        with mock.patch.multiple(contexts, ask=lambda *_: said, built=lambda path: path):
+            points = contexts.Descriptors().run(None, QUICK, lambda _text: None)
+            self.assertEqual({point.metric for point in points}, set(contexts.Descriptors.metrics))
+            self.assertIn(Point("to_window", 6, 60), points)
+            del said[0]
+            with self.assertRaisesRegex(WorkloadError, "says nothing of from_none"):
+                contexts.Descriptors().run(None, QUICK, lambda _text: None)
 
 
 class Document(unittest.TestCase):
