@@ -86,12 +86,12 @@ def is_in_state(switch, port, state):
     wait_until(f"{port} is {state}", lambda: ports(switch)[port]["state"] == state)
 
 
-def check_delivery(what, sender, receiver, count=FRAMES, meanwhile=lambda: True):
-    """Broadcasts from `sender`: `receiver` must get all of them, as they are, and nothing else.
+def check_delivery(what, sender, receiver, count=FRAMES, meanwhile=lambda: True, source=STATION):
+    """Broadcasts from `sender`, whose address is `source`: `receiver` must get all of them as they are, and no others.
 
     `meanwhile` is called again and again; it goes on until that gives something true, too.
     """
-    head = frame(BROADCAST, STATION, 14)
+    head = frame(BROADCAST, source, 14)
     frames = [(head + struct.pack("<I", number)).ljust(60, b"\0") for number in range(count)]
     sent, arrived = 0, []
 

@@ -516,7 +516,7 @@ def main():
                 attack(switch, directory, pair, features, IN_A_WINDOW if protection == "window" else {})
             wait_until("all of the neighbours' frames have arrived", pair.is_done)
             with hostile_frontend(directory, SPLIT) as vm0:
-                check_delivery("its port serves the next one", vm0, vm1)
+                check_delivery("its port serves the next one", vm0, vm1, source=HOSTILE)
                 check_delivery("and gives it what is for it", vm1, vm0)
             wait_until("every frame is accounted for", lambda: is_conserved(switch))
 
