@@ -39,11 +39,11 @@ pv_turns_begin(struct pv_turns *turns, uint16_t context, uint32_t share, uint64_
 }
 
 uint16_t
-pv_turn_burst(const struct pv_turn *turn)
+pv_turn_burst(const struct pv_turn *turn, uint64_t now)
 {
 	if (turn->share == 0)
 		return PV_BURST_MAX;
-	if (turn->deficit <= 0)
+	if (turn->deficit <= 0 || !pv_rate_allows(&turn->rate, now))
 		return 0;
 	return (uint16_t)RTE_MIN(turn->share / turn->frame_bytes + 1, (uint32_t)PV_BURST_MAX);
 }
@@ -59,6 +59,7 @@ pv_turns_charge(struct pv_turns *turns, uint16_t context, uint32_t frames, uint6
 		return;
 	turn->frame_bytes = RTE_MAX((uint32_t)(bytes / frames), 1u);
 	turn->deficit -= (int64_t)bytes;
+	pv_rate_charge(&turn->rate, (uint32_t)bytes, now);
 	turns->someone_may |= more && turn->deficit > 0;
 }
 

@@ -23,6 +23,7 @@
 
 #include "base/critical.h"
 #include "base/limits.h"
+#include "core/rate.h"
 
 struct pv_turn_counters {
 	uint64_t turns;	    /* polls that found frames, */
@@ -37,6 +38,7 @@ struct pv_turn {
 	uint32_t share;	      /* bytes of a filling; 0: no deficit is kept */
 	uint32_t frame_bytes; /* of its last frames, on average */
 	uint64_t last_frame;  /* time stamp of the last poll that found some */
+	struct pv_rate rate;  /* its limit; the caller sets it */
 	struct pv_turn_counters counters;
 };
 
@@ -61,10 +63,10 @@ pv_turns_is_active(const struct pv_turns *turns, uint16_t context)
 }
 
 /*
- * How many frames a context may give now, PV_BURST_MAX at most; 0: it is passed by. It may overdraw by about one
- * filling, so that bursts are not cut to what happens to be left.
+ * How many frames a context may give now, PV_BURST_MAX at most; 0: it is passed by, also for its rate limit. It may
+ * overdraw by about one filling, so that bursts are not cut to what happens to be left.
  */
-uint16_t pv_turn_burst(const struct pv_turn *turn);
+uint16_t pv_turn_burst(const struct pv_turn *turn, uint64_t now);
 
 /* It gave frames; they cost it `bytes`. `more`: as many as it was asked for, so that there may be more. */
 void pv_turns_charge(struct pv_turns *turns, uint16_t context, uint32_t frames, uint64_t bytes, bool more,

@@ -146,6 +146,7 @@ begin(struct loop *loop)
 			continue;
 		listen_to(worker, port, false);
 		pv_turns_begin(turns, port->id, share_of(datapath, port), loop->now);
+		pv_rate_init(&turns->turn[port->id].rate, port->rate_limit_mbps, loop->now);
 		loop->n_ports++;
 		loop->n_mute += !port->tells;
 	}
@@ -177,7 +178,7 @@ take_turn(struct loop *loop, uint16_t id)
 	uint64_t bytes = worker->ports[id].rx_bytes;
 	uint32_t packets;
 
-	worker->burst_max = pv_turn_burst(turn);
+	worker->burst_max = pv_turn_burst(turn, loop->now);
 	if (worker->burst_max == 0 || pv_backlog_blocks(port, loop->now)) {
 		turn->counters.passed_by++;
 		return 0;
@@ -190,6 +191,7 @@ take_turn(struct loop *loop, uint16_t id)
 	} else if (loop->now - turn->last_frame > loop->idle_cycles) {
 		become_idle(loop, port);
 	}
+	pv_interrupts_deliver(&worker->interrupts);
 	return packets;
 }
 
@@ -208,7 +210,9 @@ run_pass(struct loop *loop)
 	pv_worker_flush(worker);
 	worker->counters.rounds++;
 	worker->counters.packets += packets;
-	return packets + pv_backlog_run(worker);
+	packets += pv_backlog_run(worker);
+	pv_interrupts_deliver(&worker->interrupts);
+	return packets;
 }
 
 /* --- the loop ----------------------------------------------------------------------------------------------------- */
@@ -287,7 +291,9 @@ pv_worker_run_contexts(struct pv_worker *worker)
 	struct loop loop = { .worker = worker, .turns = worker->turns };
 
 	begin(&loop);
+	pv_interrupts_begin(&worker->interrupts);
 	while (likely(!worker->datapath->leave))
 		run_once(&loop);
+	pv_interrupts_end(&worker->interrupts);
 	worker->burst_max = PV_BURST_MAX;
 }

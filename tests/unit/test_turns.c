@@ -42,7 +42,7 @@ release(void **state)
 static void
 send_burst(struct sender *sender, uint16_t context, uint64_t now)
 {
-	uint32_t burst = pv_turn_burst(&turns->turn[context]), frames = burst;
+	uint32_t burst = pv_turn_burst(&turns->turn[context], 0), frames = burst;
 
 	sender->left += sender->supply;
 	if (sender->supply > 0)
@@ -143,11 +143,11 @@ what_was_overdrawn_is_paid_back(void **state)
 {
 	pv_turns_begin(turns, 7, QUANTUM, 0);
 	pv_turns_charge(turns, 7, 1, 5 * QUANTUM / 2, true, 0);
-	assert_int_equal(pv_turn_burst(&turns->turn[7]), 0);
+	assert_int_equal(pv_turn_burst(&turns->turn[7], 0), 0);
 	pv_turns_end_pass(turns);
-	assert_int_equal(pv_turn_burst(&turns->turn[7]), 0);
+	assert_int_equal(pv_turn_burst(&turns->turn[7], 0), 0);
 	pv_turns_end_pass(turns);
-	assert_int_not_equal(pv_turn_burst(&turns->turn[7]), 0);
+	assert_int_not_equal(pv_turn_burst(&turns->turn[7], 0), 0);
 }
 
 static void
@@ -155,7 +155,7 @@ a_wire_keeps_no_deficit(void **state)
 {
 	pv_turns_begin(turns, 3, 0, 0);
 	pv_turns_charge(turns, 3, PV_BURST_MAX, UINT32_MAX, true, 5);
-	assert_int_equal(pv_turn_burst(&turns->turn[3]), PV_BURST_MAX);
+	assert_int_equal(pv_turn_burst(&turns->turn[3], 0), PV_BURST_MAX);
 	assert_int_equal(turns->turn[3].last_frame, 5);
 }
 
