@@ -38,6 +38,7 @@ static struct pv_drop_reason reasons[PV_DROP_MAX] = {
 				 "the kernel does not map the guest's pages that it is in, or is to go to" },
 	[PV_DROP_WRONG_VLAN] = { "wrong_vlan", "its destination is of another VLAN than its sender, or a guest with a "
 					       "VLAN has sent it with a tag" },
+	[PV_DROP_FILTERED] = { "filtered", "a function at a hook of the bridge does not let it pass" },
 };
 static uint16_t n_reasons = PV_DROP_CORE_COUNT;
 

@@ -32,6 +32,7 @@ enum {
 	PV_DROP_UNSEGMENTED,	/* larger than the MTU: the host left it to be segmented, which its port does not do */
 	PV_DROP_NO_MAPPING,	/* the kernel does not map the guest's pages that it is in, or is to go to */
 	PV_DROP_WRONG_VLAN,	/* the destination is of another VLAN than the sender, or a guest of one sends a tag */
+	PV_DROP_FILTERED,	/* a function at a hook of the bridge does not let it pass */
 	PV_DROP_CORE_COUNT
 };
 

@@ -12,16 +12,10 @@
 #include "core/contexts_inline.h"
 #include "core/vlan.h"
 
-static inline bool
-takes_all(const struct pv_worker *worker, const struct rte_mbuf *packet, const struct pv_port *to)
-{
-	return true;
-}
-
 static void
 flood(struct pv_worker *worker, struct rte_mbuf *packet)
 {
-	pv_switch_flood(worker, packet, takes_all, pv_deliver);
+	pv_switch_flood(worker, packet, pv_switch_takes_all, pv_deliver);
 }
 
 static inline bool

@@ -291,13 +291,28 @@ moves_json(const struct pv_datapath *datapath, uint16_t worker)
 			 (json_int_t)datapath->rebalance.moved_out[worker]);
 }
 
+/* Packets that passed the hooks of a bridge, and those that a rule of one accepted. */
+static json_t *
+hooks_json(const struct pv_datapath *datapath, const struct pv_worker *worker)
+{
+	const uint64_t *hooked = worker->counters.hooked;
+	uint64_t accepted = 0;
+
+	for (uint16_t port = 0; port < datapath->n_ports; port++)
+		accepted += worker->ports[port].accepted_packets;
+	return json_pack("{s:I, s:I, s:I, s:I}", "pre_routing", (json_int_t)hooked[PV_BRIDGE_PRE_ROUTING], "forward",
+			 (json_int_t)hooked[PV_BRIDGE_FORWARD], "post_routing",
+			 (json_int_t)hooked[PV_BRIDGE_POST_ROUTING], "accepted", (json_int_t)accepted);
+}
+
 static json_t *
 worker_json(const struct pv_datapath *datapath, const struct pv_worker *worker)
 {
 	const struct pv_worker_counters *c = &worker->counters;
 
 	return json_pack(
-		"{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:f, s:f, s:I, s:I, s:o, s:o, s:o, s:o, s:o}",
+		"{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:f, s:f, s:I, s:I, s:o, s:o, s:o, s:o, s:o, "
+		"s:o}",
 		"id", worker->id, "cpu", worker->cpu, "lcore", (int)worker->lcore, "rounds", (json_int_t)c->rounds,
 		"busy_rounds", (json_int_t)c->busy_rounds, "sleeps", (json_int_t)c->sleeps, "busy_cycles",
 		(json_int_t)c->busy_cycles, "idle_cycles", (json_int_t)c->idle_cycles, "busy_share",
@@ -305,7 +320,8 @@ worker_json(const struct pv_datapath *datapath, const struct pv_worker *worker)
 		(json_int_t)c->bursts, "packets_per_call", ratio(c->packets, c->bursts), "cycles_per_packet",
 		ratio(c->busy_cycles, c->packets), "handed_over", (json_int_t)c->handed_over, "flooded",
 		(json_int_t)c->flooded, "queues", worker_queues(worker), "drops", worker_drops(datapath, worker),
-		"signals", signals_json(worker), "path", path_json(worker), "moves", moves_json(datapath, worker->id));
+		"signals", signals_json(worker), "path", path_json(worker), "moves", moves_json(datapath, worker->id),
+		"hooks", hooks_json(datapath, worker));
 }
 
 json_t *
@@ -315,8 +331,8 @@ pv_report_workers(const struct pv_datapath *datapath)
 
 	for (uint16_t i = 0; i < datapath->n_workers; i++)
 		json_array_append_new(workers, worker_json(datapath, datapath->workers[i]));
-	return json_pack("{s:I, s:I, s:o}", "time_ns", pv_report_now_ns(), "tsc_hz", (json_int_t)rte_get_tsc_hz(), "workers",
-			 workers);
+	return json_pack("{s:I, s:I, s:o}", "time_ns", pv_report_now_ns(), "tsc_hz", (json_int_t)rte_get_tsc_hz(),
+			 "workers", workers);
 }
 
 static json_t *

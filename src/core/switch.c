@@ -7,17 +7,11 @@
 #include "core/primitive.h"
 #include "core/switch_inline.h"
 
-static inline bool
-takes_all(const struct pv_worker *worker, const struct rte_mbuf *packet, const struct pv_port *to)
-{
-	return true;
-}
-
 /* To every port that is up but the packet's own. */
 static void
 flood(struct pv_worker *worker, struct rte_mbuf *packet)
 {
-	pv_switch_flood(worker, packet, takes_all, pv_deliver);
+	pv_switch_flood(worker, packet, pv_switch_takes_all, pv_deliver);
 }
 
 static const struct pv_switch_rules rules = {

@@ -113,6 +113,12 @@ pv_switch_is_link_local(const struct rte_ether_addr *address)
 typedef bool pv_switch_takes(const struct pv_worker *worker, const struct rte_mbuf *packet, const struct pv_port *to);
 typedef void pv_switch_give(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to);
 
+static inline bool
+pv_switch_takes_all(const struct pv_worker *worker, const struct rte_mbuf *packet, const struct pv_port *to)
+{
+	return true;
+}
+
 static __rte_always_inline void
 pv_switch_give_copy(struct pv_worker *worker, struct rte_mbuf *packet, uint16_t to, pv_switch_give *give)
 {

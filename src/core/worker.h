@@ -47,8 +47,12 @@ struct pv_port_counters {
 	uint64_t completed;  /* checksums made in software, */
 	uint64_t segmented;  /* and packets cut to the end, */
 	uint64_t segments;   /* and what they became, for a port that does not do it */
+	uint64_t accepted_packets, accepted_bytes; /* by the rule for what comes in here (core/bridge_hooks.h) */
 	uint64_t drops[PV_DROP_MAX];
 };
+
+/* Where a packet is on its way through the bridge with hooks (core/bridge_hooks.h). */
+enum pv_bridge_hook { PV_BRIDGE_PRE_ROUTING, PV_BRIDGE_FORWARD, PV_BRIDGE_POST_ROUTING, PV_BRIDGE_HOOK_COUNT };
 
 /* What the framework itself does with a burst: measured like a stage. */
 enum pv_section {
@@ -77,7 +81,8 @@ struct pv_worker_counters {
 	uint64_t packets; /* received from ports and mailboxes */
 	uint64_t bursts;  /* in which they came */
 	uint64_t handed_over;
-	uint64_t flooded; /* copies made */
+	uint64_t flooded;		       /* copies made */
+	uint64_t hooked[PV_BRIDGE_HOOK_COUNT]; /* packets that passed each hook */
 	struct pv_section_counters section[PV_SECTION_COUNT];
 	struct pv_template_counters templates;
 };

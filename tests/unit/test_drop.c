@@ -14,10 +14,10 @@ static void
 the_reasons_of_the_core_come_first_and_in_order(void **state)
 {
 	static const char *const names[PV_DROP_CORE_COUNT] = {
-		"runt",		"oversized",	"bad_source",  "spoofed_source", "link_local",
-		"same_port",	"no_port",	"port_down",   "exceeds_mtu",	 "ring_full",
-		"mailbox_full", "no_buffer",	"bad_header",  "host_refused",	 "needs_offload",
-		"bad_chain",	"small_buffer", "unsegmented", "no_mapping",	 "wrong_vlan",
+		"runt",	      "oversized",    "bad_source",    "spoofed_source", "link_local",	 "same_port",
+		"no_port",    "port_down",    "exceeds_mtu",   "ring_full",	 "mailbox_full", "no_buffer",
+		"bad_header", "host_refused", "needs_offload", "bad_chain",	 "small_buffer", "unsegmented",
+		"no_mapping", "wrong_vlan",   "filtered",
 	};
 
 	for (uint16_t i = 0; i < PV_DROP_CORE_COUNT; i++)
