@@ -49,7 +49,7 @@ bench-aggregation: all
 	@scripts/deps bench
 	@bench/aggregation --report $(BUILD)/aggregation $(AGGREGATION)
 
-# The measurements of chapter 5, contexts for guests, beside the thesis' numbers. CONTEXTS="--only idle --runs 12" and the like.
+# The measurements of chapter 5, and what contexts are for beyond it. CONTEXTS="--only idle --runs 12" and the like.
 bench-contexts: all
 	@scripts/deps bench
 	@bench/contexts/contexts --report $(BUILD)/contexts $(CONTEXTS)

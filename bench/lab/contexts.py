@@ -246,7 +246,8 @@ def met(what, known, target, unit, least=False):
 
 
 TABLES = {"transmit": transmit, "receive": receive, "protection": protection, "descriptors": descriptors,
-          "scaling": scaling, "idle": idle, "latency": latency, "fairness": fairness, "memory": memory, "workers": workers}  # fmt: skip
+          "scaling": scaling, "idle": idle, "latency": latency, "fairness": fairness, "memory": memory,
+          "workers": workers}  # fmt: skip
 
 
 def text(name, results):
@@ -283,10 +284,10 @@ def crowd_plots(name, systems, results):
 
 PLOTS = {
     "transmit": lambda results: {
-        "table-5.1.svg": split(f"Transmit at {FIXED_BPS / MB:g} Mb/s: shares of all CPUs", SEND_FIXED, SINGLE, results)
+        "table-5.1.svg": split(f"Transmit, {FIXED_BPS / MB:g} Mb/s: shares of all CPUs", SEND_FIXED, SINGLE, results)
     },
     "receive": lambda results: {
-        "table-5.2.svg": split(f"Receive at {FIXED_BPS / MB:g} Mb/s: shares of all CPUs", RECEIVE_FIXED, SINGLE, results)
+        "table-5.2.svg": split(f"Receive, {FIXED_BPS / MB:g} Mb/s: shares of all CPUs", RECEIVE_FIXED, SINGLE, results)
     },
     "protection": lambda results: {},
     "descriptors": lambda results: {},

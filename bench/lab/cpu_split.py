@@ -54,8 +54,8 @@ class CpuSplit:
 
 
 def reading(link):
-    """Seconds: of the clock, of all CPUs, and those of them that nobody had, that workers ran and were busy, and that the
-    guest had."""
+    """Seconds: of the clock, and of CPUs those that nobody had, that workers ran, that they were busy, and that the guest
+    had."""
     ticks = cpu_ticks()
     counters = switch_counters(link)
     ran = ran_by_worker(link.daemon.pid)

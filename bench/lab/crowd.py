@@ -23,7 +23,7 @@ from .process import RunDir
 from .workload import KILL_WAIT_S, PORT, Metric, Point, WorkloadError, switch_counters
 
 COUNTS, QUICK_COUNTS = (1, 2, 4, 8, 24), (1, 2)
-MEMORY_MB = 80  # of a guest
+MEMORY_MB = 112  # of a guest: its image is unpacked in it
 FIRST_ADDRESS = 10
 SETTLE_S, SETTLE_EACH_S = 0.5, 0.15  # until so many iperf3 have begun
 AFTER_S = 60  # that streams would go on for
@@ -32,8 +32,10 @@ _numbers = itertools.count()
 
 
 class CrowdLink:
-    """pktvirt with all ports of a configuration and a tap, and as many guests as have() was asked for. cpus: that guests
-    and the far end have; those that no worker polls on, unless told otherwise."""
+    """pktvirt with all ports of a configuration and a tap, and as many guests as have() was asked for.
+
+    cpus   that guests and the far end have; those that no worker polls on, unless told otherwise
+    """
 
     a = None
 

@@ -22,7 +22,8 @@ def check(path, names):
     content = read(path)
     missing = [name for name in names if not place(name).search(content)]
     if missing:
-        raise DocumentError(f"{path}: no markers of {', '.join(missing)}: expected {begin(missing[0])} and {end(missing[0])}")
+        markers = f"{begin(missing[0])} and {end(missing[0])}"
+        raise DocumentError(f"{path}: no markers of {', '.join(missing)}: expected {markers}")
 
 
 def write(path, name, text, drawings):

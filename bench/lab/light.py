@@ -81,7 +81,7 @@ class LightGuests(Answering):
         contexts = {one["context"]: one for one in said["contexts"]}
         bogus = sum(one["bogus"] for one in contexts.values())
         if bogus:
-            raise WorkloadError(f"the switch has given back {bogus} buffers twice, or with an impossible length or sender")
+            raise WorkloadError(f"the switch has given back {bogus} buffers twice, or with a wrong length or sender")
         return said["time_ns"] / 1e9, contexts
 
     def over(self, seconds):
@@ -221,7 +221,7 @@ class FirstFrame:
 
     def estimate_s(self, options):
         """About how long it takes."""
-        return len(idle_counts(options)[1:]) * (pings(options) * (IDLE_MS + 1) / 1000 + options.seconds + 3)
+        return 2 * (pings(options) * (IDLE_MS + 1) / 1000 + options.seconds + 3)
 
     def run(self, link, options, say):
         """With two guests, and with all."""
@@ -344,8 +344,9 @@ def footprint_with(link, count):
 
 
 def footprint(pid):
-    """KiB and open files of a process, by the names of Memory's metrics. Hugepages are in none of them: they are reserved
-    at its start."""
+    """KiB and open files of a process, by the names of Memory's metrics. Hugepages are in none of them: they are
+    reserved at its start."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     kib = {name: int(value.split()[0]) for name, value in (line.split(":", 1) for line in lines if "Rss" in line)}
-    return {"private": kib["RssAnon"], "shared": kib["RssShmem"], "descriptors": len(list(Path(f"/proc/{pid}/fd").iterdir()))}
+    files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+    return {"private": kib["RssAnon"], "shared": kib["RssShmem"], "descriptors": files}
