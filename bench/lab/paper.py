@@ -84,7 +84,8 @@ def parse(paper, argv):
     add = parser.add_argument
     names = list(paper.experiments)
     add("--only", nargs="+", choices=names, default=names, help="which of the experiments")
-    add("--without", nargs="+", choices=list(paper.others), default=[], help="systems that are left out")
+    if paper.others:
+        add("--without", nargs="+", choices=list(paper.others), default=[], help="systems that are left out")
     add("--runs", type=count, metavar="N", help=f"default: {ENOUGH}; with fewer there are no 95 %% intervals")
     add("--seconds", type=duration, metavar="S", help=f"of a measurement (default: {paper.seconds:g})")
     add("--quick", action="store_true", help=f"{QUICK_RUNS} runs, {QUICK_SECONDS} s each: whether it works at all")
