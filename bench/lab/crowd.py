@@ -3,7 +3,7 @@
 
     with CrowdLink(config) as link:
         link.have(8)
-        spent = link.streams("", seconds=3)
+        spent = link.streams("", "rx", seconds=3)
 
 What a guest has sent and received is what the switch has counted at its port while all of them were at it.
 """
@@ -25,7 +25,8 @@ from .workload import KILL_WAIT_S, PORT, Metric, Point, WorkloadError, switch_co
 COUNTS, QUICK_COUNTS = (1, 2, 4, 8, 24), (1, 2)
 MEMORY_MB = 112  # of a guest: its image is unpacked in it
 FIRST_ADDRESS = 10
-SETTLE_S, SETTLE_EACH_S = 0.5, 0.15  # until so many iperf3 have begun
+SETTLE_S, SETTLE_EACH_S = 0.5, 0.05  # after all streams have begun
+BEGUN_BYTES, BEGIN_S = 100_000, 60  # of a stream that has begun, and when it must have
 AFTER_S = 60  # that streams would go on for
 START_TRIES, START_PAUSE_S = 50, 0.1
 _numbers = itertools.count()
@@ -91,12 +92,14 @@ class CrowdLink:
         for number in new:
             self._guests[number][1].run(f"ping -q -c 1 -W 1 {self.b.ip} || ping -q -c 3 -W 2 {self.b.ip}")
 
-    def streams(self, arguments, seconds):
-        """One TCP stream of each guest; see seen()."""
+    def streams(self, arguments, way, seconds):
+        """One TCP stream of each guest, looked at for a while in which all of them are under way; see seen(). way: "rx" or
+        "tx" of the switch, which the data goes."""
         with self._servers() as first:
             command = f"iperf3 -c {self.b.ip} -t {seconds + AFTER_S:g} {arguments}"
             jobs = [guest.spawn(f"{command} -p {first + n}") for n, (_, guest, _) in enumerate(self._guests)]
             try:
+                self._wait_begun(way)
                 time.sleep(SETTLE_S + SETTLE_EACH_S * len(self._guests))
                 before = self.seen()
                 time.sleep(seconds)
@@ -107,6 +110,17 @@ class CrowdLink:
         for job in jobs:
             job.wait(KILL_WAIT_S)
         return {name: value - before[name] for name, value in after.items()}
+
+    def _wait_begun(self, way):
+        """Wait until data of all streams has come."""
+        before, end = self.seen(), time.monotonic() + BEGIN_S
+        late = [name for name, _, _ in self._guests]
+        while late:
+            if time.monotonic() > end:
+                raise WorkloadError(f"the streams of {', '.join(late)} have not begun within {BEGIN_S} s")
+            time.sleep(START_PAUSE_S)
+            now = self.seen()
+            late = [name for name in late if now[name, way] < before[name, way] + BEGUN_BYTES]
 
     @contextlib.contextmanager
     def _servers(self):
@@ -175,7 +189,7 @@ class Crowd:
             link.have(count)
             for metric, arguments, way in (("sent", "", "rx"), ("received", "-R", "tx")):
                 say(f"{count} guests, {metric}")
-                points += crowd_points(metric, way, count, link.streams(arguments, options.seconds))
+                points += crowd_points(metric, way, count, link.streams(arguments, way, options.seconds))
         return points
 
 

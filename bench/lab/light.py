@@ -24,6 +24,8 @@ from .workload import Metric, Point, WorkloadError, cost, switch_counters
 QUEUE = 256
 PROGRAM = "bench/light-contexts/light-contexts"
 ATTACH_TIMEOUT_S = 60
+GUEST_MEMORY = "memfd:lean-guest"
+DPDK_MEMORY = ("memfd:nohuge", "memfd:seg", "anon_hugepage", "hugepages", "rtemap")  # without hugepages, and with them
 WARM_UP_S = 0.3
 ACTIVE = 2
 IDLE_COUNTS, QUICK_IDLE_COUNTS = (0, 16, 64, 256), (0, 16)
@@ -317,7 +319,8 @@ class Memory:
     summary = "memory of the daemon for each guest: its port, and it attached, with one frame sent"
     metrics = {
         "private": Metric("memory of its own, for each guest", "KiB", "lower", "guests"),
-        "shared": Metric("pages of the guest that it has touched, for each", "KiB", "lower", "guests"),
+        "shared": Metric("pages of guests that it has touched, for each", "KiB", "lower", "guests"),
+        "pool": Metric("memory of DPDK's, for each guest", "KiB", "lower", "guests"),
         "descriptors": Metric("open files, for each guest", "files", "lower", "guests"),
     }
 
@@ -344,9 +347,22 @@ def footprint_with(link, count):
 
 
 def footprint(pid):
-    """KiB and open files of a process, by the names of Memory's metrics. Hugepages are in none of them: they are
-    reserved at its start."""
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
-    kib = {name: int(value.split()[0]) for name, value in (line.split(":", 1) for line in lines if "Rss" in line)}
-    files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
-    return {"private": kib["RssAnon"], "shared": kib["RssShmem"], "descriptors": files}
+    """KiB and open files of a process, by the names of Memory's metrics."""
+    found = {"private": 0, "shared": 0, "pool": 0, "descriptors": len(list(Path(f"/proc/{pid}/fd").iterdir()))}
+    whose = None
+    for line in Path(f"/proc/{pid}/smaps").read_text(encoding="utf-8").splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):
+            whose = owner(" ".join(words[5:]))
+        elif words[0] in ("Rss:", "Private_Hugetlb:", "Shared_Hugetlb:") and whose:
+            found[whose] += int(words[1])
+    return found
+
+
+def owner(mapping):
+    """Whose memory it is that is mapped from such a file, by the names of Memory's metrics; None: the program's."""
+    if GUEST_MEMORY in mapping:
+        return "shared"
+    if any(name in mapping for name in DPDK_MEMORY):
+        return "pool"
+    return "private" if not mapping or mapping.startswith("[") else None

@@ -176,6 +176,12 @@ class Light(unittest.TestCase):
         self.assertEqual([port.get("weight") for port in ports], [None, None, 1, 2])
         self.assertEqual([port["name"] for port in ports], ["vm0", "vm1", "vm2", "vm3"])
 
+    def test_memory_is_the_daemons_dpdks_or_a_guests(self):
+        found = {mapping: light.owner(mapping) for mapping in
+                 ("", "[heap]", "/memfd:nohuge (deleted)", "/memfd:lean-guest (deleted)", "/usr/lib/libc.so.6")}  # fmt: skip
+        self.assertEqual(list(found.values()), ["private", "private", "pool", "shared", None])
+        self.assertGreater(light.footprint("self")["private"], 1000)
+
     def test_buffers_that_the_switch_spoils_are_a_failure(self):
         guests = light.LightGuests([], [0])
         guests.ask = lambda _command: {"time_ns": 1, "contexts": [{"context": 0, "bogus": 2}]}
