@@ -3,6 +3,9 @@
  * A guest that writes what it likes into its memory, and bursts in between: the harness of fuzz_split and fuzz_packed,
  * which define PACKED.
  *
+ * The memory may lie in a window, too. Then the third region is behind a hole, addresses are masked, and what is
+ * nowhere is zeroes until the port has stopped.
+ *
  * A unit is struct unit and then steps, each an operation and its arguments (enum operation). The guest's memory is
  * two regions that touch for the guest and one at the end of all addresses, each between pages that nobody may touch.
  * The beginning of the first has both rings. A broken rule ends the program:
@@ -26,11 +29,14 @@
 #include <rte_malloc.h>
 
 #include "../lib/vio_bench.h"
+#include "vio/fault.h"
 
 #define REGION 0x2000u
 #define LOW 0x10000u
 #define END (LOW + 2 * REGION)
 #define TOP (UINT64_MAX - REGION + 1)
+#define BEHIND 0x30000u	 /* where the third region is in a window */
+#define WINDOWED 0x80u	 /* in the size of the rings: in a window, unless addresses are translated */
 #define RING_AREA 0x400u /* of each ring, from LOW on: descriptors, driver's area, device's area */
 #define DRIVER_AREA 0x200u
 #define DEVICE_AREA 0x300u
@@ -44,7 +50,7 @@ enum option { V1 = 1, MERGE = 2, TABLES = 4, EVENTS = 8, SHARE = 16, TRANSLATE =
 
 struct unit {
 	uint8_t options;
-	uint8_t size; /* of the rings, as it suits the format */
+	uint8_t size; /* of the rings, as it suits the format; and WINDOWED */
 	uint8_t base; /* where they begin */
 	uint8_t packets;
 };
@@ -72,6 +78,7 @@ struct input {
 
 static struct rte_mempool *pool;
 static uint8_t *regions[3];
+static struct pv_grant_files files; /* that those are mapped from */
 static struct pv_iotlb *iotlb;
 static _Atomic uint8_t *page_log;
 
@@ -99,12 +106,16 @@ must(bool condition, const char *rule)
 
 /* --- beginning ---------------------------------------------------------------------------------------------------- */
 
+/* Of a file that is returned in *fd. */
 static uint8_t *
-map_between_guards(size_t length)
+map_between_guards(size_t length, int *fd)
 {
 	uint8_t *all = mmap(NULL, length + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	must(all != MAP_FAILED && mprotect(all + PAGE, length, PROT_READ | PROT_WRITE) == 0, "memory is there");
+	*fd = memfd_create("fuzz", MFD_CLOEXEC);
+	must(all != MAP_FAILED && *fd >= 0 && ftruncate(*fd, (off_t)length) == 0 &&
+		     mmap(all + PAGE, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, *fd, 0) == all + PAGE,
+	     "memory is there");
 	return all + PAGE;
 }
 
@@ -127,15 +138,18 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
 				     "--log-level=*:error",
 				     "--file-prefix=pvfuzz",
 				     "-l0" };
+	int fd;
 
 	(void)argc;
 	(void)argv;
 	must(rte_eal_init(RTE_DIM(arguments), arguments) >= 0, "EAL starts");
 	atexit(remove_runtime_directory);
 	pool = bench_pool(PACKETS - 1);
-	for (int i = 0; i < 3; i++)
-		regions[i] = map_between_guards(REGION);
-	page_log = (_Atomic uint8_t *)map_between_guards(PAGE) + PAGE - (END / PAGE + 7) / 8;
+	for (int i = 0; i < 3; i++) {
+		regions[i] = map_between_guards(REGION, &fd);
+		pv_grant_files_add(&files, fd, regions[i], REGION);
+	}
+	page_log = (_Atomic uint8_t *)map_between_guards(PAGE, &fd) + PAGE - (END / PAGE + 7) / 8;
 	iotlb = calloc(1, sizeof(*iotlb));
 	must(iotlb != NULL, "memory is there");
 	return 0;
@@ -162,9 +176,9 @@ permit(uint64_t page, uint8_t access)
 }
 
 static void
-describe_memory(struct pv_memory *memory, uint8_t options)
+describe_memory(struct pv_memory *memory, uint8_t options, bool windowed)
 {
-	static const uint64_t guests[] = { LOW, LOW + REGION, TOP };
+	const uint64_t guests[] = { LOW, LOW + REGION, windowed ? BEHIND : TOP };
 
 	*memory = (struct pv_memory){ .n_regions = 3, .n_direct = 3 };
 	for (int i = 0; i < 3; i++) {
@@ -188,15 +202,19 @@ describe_memory(struct pv_memory *memory, uint8_t options)
 static bool
 begin(const struct unit *unit)
 {
+	const bool windowed = (unit->size & WINDOWED) != 0 && (unit->options & TRANSLATE) == 0;
+	const uint32_t size = unit->size & ~WINDOWED;
 	const struct bench_setup setup = {
 		.features = features_of(unit->options),
 		.copy_break = (unit->options & SHARE) != 0 ? PV_HEADER_COPY : 0,
 		.pool = pool,
+		.window_files = windowed ? &files : NULL,
 	};
 	struct pv_memory memory;
 	bool good = true;
 
-	describe_memory(&memory, unit->options);
+	must(pv_fault_install() == 0, "faults are mended"); /* libFuzzer may have taken them back */
+	describe_memory(&memory, unit->options, windowed);
 	bench = bench_new(&setup, &memory);
 	for (uint16_t i = 0; i < 2; i++) {
 		uint8_t *area = regions[0] + i * RING_AREA;
@@ -206,7 +224,7 @@ begin(const struct unit *unit)
 			.descriptors = area,
 			.driver = area + DRIVER_AREA,
 			.device = area + DEVICE_AREA,
-			.size = PACKED ? unit->size % 17 : 1u << unit->size % 5,
+			.size = PACKED ? size % 17 : 1u << size % 5,
 			.avail_base = base,
 			.used_base = base,
 			.features = setup.features,
@@ -326,14 +344,36 @@ is_used_area(uint32_t offset, uint16_t i)
 	return offset >= area + DEVICE_AREA && offset < area + DEVICE_AREA + 6 + size * sizeof(struct vring_used_elem);
 }
 
+/* An address as an offset from LOW; a window has others of the same place. */
+WATCHING static uint64_t
+offset_of(uint64_t address)
+{
+	const struct pv_memory *memory = &bench->vio.memory;
+
+	return (memory->window != NULL ? address & memory->window_mask : address) - LOW;
+}
+
 WATCHING static void
 mark_writable(uint64_t address, uint64_t length)
 {
-	uint64_t offset = address - LOW;
+	uint64_t offset = offset_of(address);
 
-	/* Of a buffer that begins outside, nothing is ever written. */
+	/* Of a buffer that begins outside, nothing is ever written, unless it begins in a hole before them. */
+	if (bench->vio.memory.window != NULL && offset > UINT64_MAX - LOW && length > 0 - offset) {
+		length += offset;
+		offset = 0;
+	}
 	if (offset < 2 * REGION)
 		memset(writable + offset, true, RTE_MIN(length, 2 * REGION - offset));
+}
+
+/* Nothing is known of what is in a table that is not all in the two regions, and in a window. */
+WATCHING static bool
+knows_table(const struct vring_desc *entry)
+{
+	uint64_t offset = offset_of(entry->addr);
+
+	return bench->vio.memory.window == NULL || (offset < 2 * REGION && entry->len <= 2 * REGION - offset);
 }
 
 /* Address, length and flags of the entry at an offset, in either format. */
@@ -358,8 +398,10 @@ find_writable(uint64_t offset, uint64_t entries, bool in_table)
 		struct vring_desc entry = entry_at(offset + 16 * i);
 
 		if ((entry.flags & VRING_DESC_F_INDIRECT) != 0) {
-			if (!in_table && entry.addr - LOW < 2 * REGION &&
-			    !find_writable(entry.addr - LOW, entry.len / 16, true))
+			if (!in_table && !knows_table(&entry))
+				return false;
+			if (!in_table && offset_of(entry.addr) < 2 * REGION &&
+			    !find_writable(offset_of(entry.addr), entry.len / 16, true))
 				return false;
 		} else if ((entry.flags & VRING_DESC_F_WRITE) != 0) {
 			mark_writable(entry.addr, entry.len);
@@ -526,7 +568,7 @@ static void
 begin_again(uint16_t i)
 {
 	struct pv_virtqueue *queue = &bench->vio.rings[i].queue, before_it = *queue;
-	struct pv_virtqueue_setup setup = setups[i];
+	struct pv_virtqueue_setup setup = bench_move(bench, &setups[i]);
 
 	setup.avail_base = pv_virtqueue_avail_base(queue);
 	setup.used_base = pv_virtqueue_used_base(queue);
@@ -564,6 +606,7 @@ revive(void)
 	for (int i = 0; i < 2; i++)
 		bench->vio.rings[i].queue.stopped = NULL;
 	bench->vio.stopped = false;
+	bench->vio.faulted = 0;
 	bench->vio.running = true;
 }
 

@@ -216,6 +216,12 @@ def scarce(packed):
     return unit.offer(TX, 500).offer(TX, 500).offer(TX, 500).receive()
 
 
+def windowed(unit):
+    """The same with the memory in a window."""
+    unit.bytes[1] |= 0x80
+    return unit
+
+
 STOPS = ("nowhere", "end of all", "in table", "odd table", "table nowhere", "long table", "next after table",
          "not negotiated", "loop", "next beyond", "head beyond", "index")
 
@@ -243,6 +249,11 @@ def seeds(packed):
     yield "size_0", Unit(packed, V1, size=17 if packed else 16).offer(TX, 60).receive()
     for what in STOPS:
         yield "stopped_" + what.replace(" ", "_"), stopped(packed, what)
+    yield "window_laps", windowed(laps(packed, V1 | LOG | SHARE))
+    yield "window_pieces", windowed(pieces(packed, V1 | TABLES | SHARE))
+    yield "window_merged", windowed(merged(packed, 40))
+    for what in ("nowhere", "end of all", "table nowhere", "long table"):
+        yield "window_" + what.replace(" ", "_"), windowed(stopped(packed, what))
 
 
 def main():

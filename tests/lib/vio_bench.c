@@ -120,21 +120,23 @@ make_grants(struct pv_vio *vio, struct pv_vio_ring *ring)
 	must(ring->grants != NULL, "no memory for grants");
 }
 
-/* The ring as it is in the window, if there is one. */
-static struct pv_virtqueue_setup
-move_to_window(const struct pv_vio *vio, struct pv_virtqueue_setup setup)
+struct pv_virtqueue_setup
+bench_move(const struct bench *bench, const struct pv_virtqueue_setup *setup)
 {
-	setup.descriptors = pv_window_move(&vio->window, &vio->memory, setup.descriptors);
-	setup.driver = pv_window_move(&vio->window, &vio->memory, setup.driver);
-	setup.device = pv_window_move(&vio->window, &vio->memory, setup.device);
-	return setup;
+	const struct pv_window *window = &bench->vio.window;
+	struct pv_virtqueue_setup moved = *setup;
+
+	moved.descriptors = pv_window_move(window, &bench->vio.memory, setup->descriptors);
+	moved.driver = pv_window_move(window, &bench->vio.memory, setup->driver);
+	moved.device = pv_window_move(window, &bench->vio.memory, setup->device);
+	return moved;
 }
 
 int
 bench_add_ring(struct bench *bench, uint16_t index, const struct pv_virtqueue_setup *setup)
 {
 	struct pv_vio_ring *ring = &bench->vio.rings[index];
-	const struct pv_virtqueue_setup moved = move_to_window(&bench->vio, *setup);
+	const struct pv_virtqueue_setup moved = bench_move(bench, setup);
 	int result = pv_virtqueue_init(&ring->queue, &moved, &bench->vio.memory);
 
 	if (result != 0)

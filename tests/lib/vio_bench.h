@@ -32,6 +32,8 @@ struct rte_mempool *bench_pool(unsigned int packets);
 struct bench *bench_new(const struct bench_setup *setup, const struct pv_memory *memory);
 /* Ring 0 is what the guest receives with, 1 what it transmits with. 0 or what pv_virtqueue_init() returns. */
 int bench_add_ring(struct bench *bench, uint16_t index, const struct pv_virtqueue_setup *setup);
+/* The same ring where the port has it: in the window, if there is one. */
+struct pv_virtqueue_setup bench_move(const struct bench *bench, const struct pv_virtqueue_setup *setup);
 /* How often the guest was called on a ring since the last question. */
 uint64_t bench_calls(struct bench *bench, uint16_t index);
 void bench_free(struct bench *bench);
