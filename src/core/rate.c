@@ -5,9 +5,10 @@
 
 /*
  * The meter adds bytes once in a whole number of cycles, which may be as few as 100, so that its rate would be wrong by
- * up to 1 %. It is given the time in eighths of a cycle and an eighth of the rate instead, which is a whole number too.
+ * up to 1 %. It is given the time in parts of a cycle and that part of the rate instead, which is a whole number too.
  */
-#define PARTS 8
+#define PARTS 125
+#define LONG_CYCLES (1ULL << 50) /* after so many `start` is moved: the time in parts would overflow */
 #define BYTES_PER_MBIT (1000000 / 8)
 #define BURST_PARTS 1000 /* one in so many of what a second gives */
 
@@ -40,13 +41,35 @@ take(struct pv_rate *rate, uint32_t bytes)
 	}
 }
 
+/* Has the time count from later on; what the meter holds stays, or the bucket is full after so long a rest. */
+static void
+move_start(struct pv_rate *rate, uint64_t now)
+{
+	uint64_t cycles = RTE_MIN(rate->meter.time / PARTS, now - rate->start);
+
+	rate->start += cycles;
+	rate->meter.time -= cycles * PARTS;
+	rate->time -= cycles * PARTS;
+	if (now - rate->start > LONG_CYCLES)
+		rate->start = now - LONG_CYCLES;
+}
+
+static void
+go_on_to(struct pv_rate *rate, uint64_t now)
+{
+	if (now <= rate->start) /* time stamps of two processors are not quite the same */
+		return;
+	if (now - rate->start > LONG_CYCLES)
+		move_start(rate, now);
+	rate->time = RTE_MAX(rate->time, (now - rate->start) * PARTS);
+}
+
 void
 pv_rate_charge(struct pv_rate *rate, uint32_t bytes, uint64_t now)
 {
 	if (!rate->limited)
 		return;
-	if (now > rate->start)
-		rate->time = RTE_MAX(rate->time, (now - rate->start) * PARTS);
+	go_on_to(rate, now);
 	while (bytes > 0) {
 		uint32_t part = (uint32_t)RTE_MIN(rate->profile.cbs, (uint64_t)bytes);
 
