@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/backlog.h"
 #include "core/contexts.h"
 #include "core/datapath.h"
 #include "core/telemetry.h"
@@ -175,6 +176,17 @@ look(struct pv_datapath *datapath)
 		look_at_worker(&datapath->rebalance, datapath->workers[i]);
 }
 
+/* With what waits for it, and its guest's kicks. One that cannot be watched there is told by the worker before. */
+static void
+move_queue(struct pv_datapath *datapath, struct pv_port *port, uint16_t queue, uint16_t to)
+{
+	pv_backlog_move(datapath->workers[port->owner[queue]], datapath->workers[to], port, queue);
+	port->owner[queue] = to;
+	pv_relay_move(datapath->relay, port, queue);
+	if (queue == 0)
+		pv_relay_move(datapath->relay, port, PV_QUEUES_MAX);
+}
+
 void
 pv_rebalance_move(struct pv_datapath *datapath, struct pv_port *port, uint16_t from, uint16_t to)
 {
@@ -182,7 +194,7 @@ pv_rebalance_move(struct pv_datapath *datapath, struct pv_port *port, uint16_t f
 	pv_hold_workers(datapath);
 	for (uint16_t queue = 0; queue < port->queues; queue++)
 		if (port->owner[queue] == from)
-			port->owner[queue] = to;
+			move_queue(datapath, port, queue, to);
 	pv_worker_queues_take(datapath->workers[from]);
 	pv_worker_queues_take(datapath->workers[to]);
 	pv_release_workers(datapath);
