@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Spin finds no error in docs/models/user-mask.pml, and one in each mutation that it lists."""
+"""Spin finds no error in the models of docs/models, and one in each mutation that they list."""
 import concurrent.futures
 import os
 import pathlib
@@ -11,18 +11,37 @@ import sys
 import tempfile
 from dataclasses import dataclass
 
-MODEL = pathlib.Path(__file__).resolve().parents[2] / "docs/models/user-mask.pml"
+FOLDER = pathlib.Path(__file__).resolve().parents[2] / "docs/models"
 SKIPPED = 77
 TIMEOUT_S = 100  # of one run, on a machine that does other things; it takes some seconds
-MUTATION = re.compile(r"^#define (\w+) (\d+)[ \t]+/\* (SIGMASK )?(.*) \*/$", re.MULTILINE)
-SMALL = "-DBURST=2"  # of the model: enough to find what is wrong
+MUTATION = r"^#define (\w+) (\d+)[ \t]+/\* (%s )?(.*) \*/$"
+SMALL = "-DBURST=2"  # of a model: enough to find what is wrong
+DEPTH = "-m100000"  # of the search: more than any has
 STOP_ONLY_IN_SLEEP = ("-DSAFETY", "-DNOCLAIM")  # of the compiler: end states are checked, and not the formula
 
 
 @dataclass
-class Case:
-    """What is checked: the model with these options, and the checker built with those."""
+class Model:
+    """A file, the two ways of what it models, and the option with which it is of the second, and marks mutations."""
 
+    file: str
+    ways: tuple
+    second: str
+
+    @property
+    def path(self):
+        return FOLDER / self.file
+
+
+MODELS = (Model("user-mask.pml", ("user-mask", "signal-mask"), "SIGMASK"),
+          Model("doorbells.pml", ("event index", "flag"), "FLAG"))
+
+
+@dataclass
+class Case:
+    """What is checked: the file with these options, and the checker built with those."""
+
+    path: pathlib.Path
     name: str
     model: tuple
     checker: tuple
@@ -33,23 +52,26 @@ class Broken(Exception):
     """The model could not be checked."""
 
 
-def mutations():
+def mutations(model):
     """A case for each line of the list in the model."""
-    found = MUTATION.findall(MODEL.read_text())
+    found = re.findall(MUTATION % model.second, model.path.read_text(), re.MULTILINE)
     numbers = [int(number) for _, number, _, _ in found]
     if not numbers or numbers != list(range(1, len(numbers) + 1)):
-        sys.exit(f"{MODEL}: the mutations are numbered {numbers}, not 1, 2, …")
-    return [Case(f"{name}: {text}", (f"-DMUTATE={number}", SMALL, *(["-DSIGMASK"] if way else [])), ("-O0",), False)
-            for name, number, way, text in found]
+        sys.exit(f"{model.path}: the mutations are numbered {numbers}, not 1, 2, …")
+    return [Case(model.path, f"{name}: {text}",
+                 (f"-DMUTATE={number}", SMALL, *([f"-D{model.second}"] if second else [])), ("-O0",), False)
+            for name, number, second, text in found]
 
 
 def cases():
     """The longest first."""
-    right = []
-    for way, options in ("user-mask", ()), ("signal-mask", ("-DSIGMASK",)):
-        right.append(Case(f"{way}, the formula", options, ("-O1",), True))
-        right.append(Case(f"{way}, ends", (*options, SMALL), ("-O0", *STOP_ONLY_IN_SLEEP), True))
-    return right + mutations()
+    right, wrong = [], []
+    for model in MODELS:
+        for way, options in zip(model.ways, ((), (f"-D{model.second}",))):
+            right.append(Case(model.path, f"{way}, the formula", options, ("-O1",), True))
+            right.append(Case(model.path, f"{way}, ends", (*options, SMALL), ("-O0", *STOP_ONLY_IN_SLEEP), True))
+        wrong += mutations(model)
+    return right + wrong
 
 
 def run(directory, *command):
@@ -64,10 +86,10 @@ def run(directory, *command):
 def report_of(case):
     """What the checker says."""
     with tempfile.TemporaryDirectory(prefix="pktvirt-model-") as directory:
-        shutil.copy(MODEL, directory)
-        run(directory, "spin", "-a", *case.model, MODEL.name)
+        shutil.copy(case.path, directory)
+        run(directory, "spin", "-a", *case.model, case.path.name)
         run(directory, "cc", "-DNOFAIR", *case.checker, "-o", "pan", "pan.c")
-        return run(directory, "./pan", *(() if "-DNOCLAIM" in case.checker else ("-a",)), "-n", "-w20")
+        return run(directory, "./pan", *(() if "-DNOCLAIM" in case.checker else ("-a",)), "-n", "-w20", DEPTH)
 
 
 def verdict(case):
@@ -91,9 +113,9 @@ def check(case):
     except (Broken, subprocess.TimeoutExpired) as error:
         wrong, seen = str(error), ""
     if wrong is None:
-        print(f"ok: {case.name}: {seen}", flush=True)
+        print(f"ok: {case.path.stem}: {case.name}: {seen}", flush=True)
     else:
-        print(f"not so: {case.name} ({' '.join(case.model)}): {wrong}", flush=True)
+        print(f"not so: {case.path.stem}: {case.name} ({' '.join(case.model)}): {wrong}", flush=True)
     return wrong is None
 
 
