@@ -100,7 +100,8 @@ static int
 open_silent(struct pv_port *port, const void *options, const struct pv_port_env *env)
 {
 	port->ops = &silent_ops;
-	port->queues = port->active_queues = port->id == WIRE ? wire_queues : guest_queues;
+	port->queues = port->id == WIRE ? wire_queues : guest_queues;
+	port->active_queues = port->queues;
 	port->up = true;
 	return 0;
 }
