@@ -13,10 +13,13 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <rte_ether.h>
 
+#include "core/backlog.h"
 #include "core/report.h"
 #include "testbed.h"
 
@@ -712,6 +715,57 @@ drops_of_a_port_that_moved_are_counted_once(void **state)
 	testbed_free(testbed);
 }
 
+/* The lengths of frames are their numbers. */
+static void
+what_waits_for_a_full_queue_moves_along_in_order(void **state)
+{
+	struct testbed *testbed =
+		testbed_new(&(struct testbed_setup){ .ports = PORTS,
+						     .workers = 2,
+						     .stages = { pv_stage_find("multi-context-demux") },
+						     .macs = { macs[0], macs[1], macs[2], macs[3] } });
+	struct pv_datapath *datapath = testbed_datapath(testbed);
+
+	testbed_limit(testbed, 1, 0);
+	for (uint32_t i = 0; i < 20; i++)
+		testbed_inject(testbed, 0, 0, macs[1], macs[0], 60 + i);
+	testbed_run(testbed, 3);
+	assert_int_equal(testbed_sent(testbed, 1), 0);
+	assert_int_equal(pv_backlog_waiting_of(datapath->workers[1], 0), 20);
+	pv_rebalance_move(datapath, datapath->ports[1], 1, 0);
+	assert_int_equal(pv_backlog_waiting_of(datapath->workers[1], 0), 0);
+	assert_int_equal(pv_backlog_waiting_of(datapath->workers[0], 0), 20);
+	testbed_limit(testbed, 1, 1000);
+	for (uint32_t i = 20; i < 40; i++)
+		testbed_inject(testbed, 0, 0, macs[1], macs[0], 60 + i);
+	for (int i = 0; i < 4; i++) {
+		testbed_run(testbed, 1);
+		pv_backlog_run(datapath->workers[0]);
+	}
+	assert_int_equal(testbed_sent(testbed, 1), 40);
+	for (uint32_t i = 0; i < 40; i++)
+		assert_int_equal(rte_pktmbuf_pkt_len(testbed_packet(testbed, 1, i)), 60 + i);
+	testbed_free(testbed);
+}
+
+static void
+kicks_are_told_to_the_worker_that_a_context_moved_to(void **state)
+{
+	struct testbed *testbed = new_skewed_testbed(pv_stage_find("multi-context-demux"), 0);
+	struct pv_datapath *datapath = testbed_datapath(testbed);
+	struct pv_port *port = datapath->ports[0];
+	int kick = eventfd(0, EFD_CLOEXEC);
+
+	port->watch(port, 0, kick);
+	pv_rebalance_move(datapath, port, 0, 1);
+	assert_int_equal(eventfd_write(kick, 1), 0);
+	assert_int_equal(pv_relay_wait(datapath->relay, 0, 0), 0);
+	assert_int_equal(pv_relay_wait(datapath->relay, 1, 0), 1);
+	port->watch(port, 0, -1);
+	close(kick);
+	testbed_free(testbed);
+}
+
 static int
 start_eal(void **state)
 {
@@ -743,6 +797,8 @@ main(void)
 		cmocka_unit_test(contexts_stay_where_they_are_when_the_stage_says_so_or_is_not_there),
 		cmocka_unit_test(wires_and_ports_that_are_down_or_removed_stay),
 		cmocka_unit_test(drops_of_a_port_that_moved_are_counted_once),
+		cmocka_unit_test(what_waits_for_a_full_queue_moves_along_in_order),
+		cmocka_unit_test(kicks_are_told_to_the_worker_that_a_context_moved_to),
 	};
 
 	return cmocka_run_group_tests_name("rebalance", tests, start_eal, NULL);
