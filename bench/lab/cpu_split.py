@@ -54,7 +54,7 @@ class CpuSplit:
 
 
 def reading(link):
-    """Seconds: of the clock, and of CPUs those that nobody had, that workers ran, that they were busy, and that the guest
+    """Seconds: of the clock, and of CPUs those that nobody had, that workers ran, that they were busy, that the guest
     had."""
     ticks = cpu_ticks()
     counters = switch_counters(link)

@@ -93,8 +93,10 @@ class CrowdLink:
             self._guests[number][1].run(f"ping -q -c 1 -W 1 {self.b.ip} || ping -q -c 3 -W 2 {self.b.ip}")
 
     def streams(self, arguments, way, seconds):
-        """One TCP stream of each guest, looked at for a while in which all of them are under way; see seen(). way: "rx" or
-        "tx" of the switch, which the data goes."""
+        """One TCP stream of each guest, looked at while all of them are under way; see seen().
+
+        way   that the data goes, as the switch sees it: "rx" from the guests, "tx" to them
+        """
         with self._servers() as first:
             command = f"iperf3 -c {self.b.ip} -t {seconds + AFTER_S:g} {arguments}"
             jobs = [guest.spawn(f"{command} -p {first + n}") for n, (_, guest, _) in enumerate(self._guests)]
