@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 #define CLIENT_DIRECTORY "/run/pktvirt"
-#define CLIENT_WHY_MAX 512
+#define CLIENT_WHY_MAX 2048
 
 /*
  * The socket of the daemon called `name` in `directory`, or without a name the default one: DIRECTORY/pktvirt.ctl, or

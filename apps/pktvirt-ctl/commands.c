@@ -232,6 +232,87 @@ run_stage(const struct request *request, const char *path)
 			     request->json, print_change);
 }
 
+/* --- ports ----------------------------------------------------------------------------------------------------------
+ */
+
+/* The JSON that a word is, or the file that it names, or standard input; NULL with the reason in `mistake`. */
+static json_t *
+load_port(const char *word, json_error_t *mistake)
+{
+	if (strcmp(word, "-") == 0)
+		return json_loadf(stdin, JSON_REJECT_DUPLICATES, mistake);
+	if (word[0] == '@')
+		return json_load_file(word + 1, JSON_REJECT_DUPLICATES, mistake);
+	return json_loads(word, JSON_REJECT_DUPLICATES, mistake);
+}
+
+/* A port that stands on the command line is looked at before anything is asked. */
+static int
+check_added(const char *word)
+{
+	json_error_t mistake;
+	json_t *port;
+
+	if (word[0] == '@' || strcmp(word, "-") == 0)
+		return 0;
+	port = load_port(word, &mistake);
+	json_decref(port);
+	return port != NULL ? 0 : usage_error("port add: the port is not JSON: %s", mistake.text);
+}
+
+/* `port add JSON|@FILE|-`, `port remove NAME` */
+static int
+check_port(const struct request *request)
+{
+	static const char *const verbs[] = { "add", "remove", NULL };
+	char *const *words = request->more;
+	bool adds = strcmp(request->argument, "add") == 0;
+
+	if (!is_one_of(request->argument, verbs))
+		return usage_unknown("verb of port", request->argument, verbs);
+	if (words[0] == NULL)
+		return usage_error(adds ? "port add needs the port, as JSON, or @FILE, or - for standard input" :
+					  "port remove needs the name of a port");
+	if (words[1] != NULL)
+		return usage_error("port %s: unexpected argument \"%s\"", request->argument, words[1]);
+	return adds ? check_added(words[0]) : 0;
+}
+
+/* What is no JSON. */
+static int
+refuse_port(const char *word, const json_error_t *mistake)
+{
+	char why[CLIENT_WHY_MAX];
+
+	if (mistake->line > 0)
+		snprintf(why, sizeof(why), "%s:%d: %s", word[0] == '@' ? word + 1 : "standard input", mistake->line,
+			 mistake->text);
+	else
+		snprintf(why, sizeof(why), "%s", mistake->text);
+	return fail(why);
+}
+
+static int
+run_port_add(const struct request *request, const char *path)
+{
+	json_error_t mistake;
+	json_t *port = load_port(request->more[0], &mistake);
+
+	if (port == NULL)
+		return refuse_port(request->more[0], &mistake);
+	return ask_and_print(path, json_pack("{s:s, s:o}", "command", "port", "add", port), request->json,
+			     print_port_change);
+}
+
+static int
+run_port(const struct request *request, const char *path)
+{
+	if (strcmp(request->argument, "add") == 0)
+		return run_port_add(request, path);
+	return ask_and_print(path, json_pack("{s:s, s:s}", "command", "port", "remove", request->more[0]),
+			     request->json, print_port_change);
+}
+
 const struct command commands[] = {
 	{ .name = "show",
 	  .argument = "one of: ports, stages, workers, fdb, config",
@@ -245,6 +326,11 @@ const struct command commands[] = {
 	  .takes_more = true,
 	  .check = check_stage,
 	  .run = run_stage },
+	{ .name = "port",
+	  .argument = "a verb: add JSON|@FILE|-, remove NAME",
+	  .takes_more = true,
+	  .check = check_port,
+	  .run = run_port },
 	{ .name = "version", .run = run_version },
 	{ .name = NULL },
 };

@@ -346,6 +346,13 @@ print_config(const json_t *result, FILE *out)
 }
 
 void
+print_port_change(const json_t *result, FILE *out)
+{
+	fprintf(out, "port %s was %s (%s); packets waited for %lld us\n", value_text(result, "port"),
+		value_text(result, "done"), value_text(result, "type"), (long long)value_count(result, "held_us"));
+}
+
+void
 print_change(const json_t *result, FILE *out)
 {
 	const char *key, *comma = "";

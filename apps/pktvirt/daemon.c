@@ -18,6 +18,7 @@
 #include "core/control.h"
 #include "core/datapath.h"
 #include "core/eal.h"
+#include "core/hot_ports.h"
 #include "core/report.h"
 #include "core/restage.h"
 #include "core/telemetry.h"
@@ -83,6 +84,20 @@ stage(json_t *request, char *error, size_t size)
 }
 
 static json_t *
+change_ports(json_t *request, char *error, size_t size)
+{
+	const char *removed = json_string_value(json_object_get(request, "remove"));
+	json_t *added = json_object_get(request, "add");
+
+	if (added != NULL)
+		return pv_port_add(running, added, error, size);
+	if (removed != NULL)
+		return pv_port_remove(running, removed, error, size);
+	snprintf(error, size, "port needs \"add\": an object as in \"ports\", or \"remove\": a name");
+	return NULL;
+}
+
+static json_t *
 answer(const char *command, json_t *request, char *error, size_t size)
 {
 	const char *port = json_string_value(json_object_get(request, "port"));
@@ -95,11 +110,14 @@ answer(const char *command, json_t *request, char *error, size_t size)
 		return pv_report_doctor(running, port, error, size);
 	if (strcmp(command, "stage") == 0)
 		return stage(request, error, size);
+	if (strcmp(command, "port") == 0)
+		return change_ports(request, error, size);
 	if (strcmp(command, "version") == 0)
 		return json_pack("{s:s, s:s}", "pktvirt", PV_VERSION, "dpdk", rte_version());
 	snprintf(error, size,
-		 strcmp(command, "doctor") == 0 ? "doctor needs \"port\"" :
-						  "no command \"%s\": expected show, attach, doctor, stage or version",
+		 strcmp(command, "doctor") == 0 ?
+			 "doctor needs \"port\"" :
+			 "no command \"%s\": expected show, attach, doctor, stage, port or version",
 		 command);
 	return NULL;
 }
@@ -124,9 +142,9 @@ print_attach_lines(const struct pv_port *port)
 static void
 say_ready(const struct pv_datapath *datapath)
 {
-	for (uint16_t i = 0; i < datapath->n_ports; i++)
-		if (strcmp(datapath->ports[i]->type->name, "vhost-user") == 0)
-			print_attach_lines(datapath->ports[i]);
+	for (const struct pv_port *port = pv_first_port(datapath); port != NULL; port = pv_next_port(datapath, port))
+		if (strcmp(port->type->name, "vhost-user") == 0)
+			print_attach_lines(port);
 	printf("\npktvirt %s is ready: %u port%s, %u worker%s; pktvirt-ctl shows what it does, Ctrl-C ends it\n",
 	       PV_VERSION, datapath->n_ports, datapath->n_ports == 1 ? "" : "s", datapath->n_workers,
 	       datapath->n_workers == 1 ? "" : "s");
@@ -232,7 +250,7 @@ open_control(const struct pv_config *config)
 }
 
 int
-daemon_run(const struct pv_config *config, char *const *eal, int n_eal)
+daemon_run(struct pv_config *config, char *const *eal, int n_eal)
 {
 	int signals = take_signals(), status = EXIT_FAILURE;
 	struct pv_control *control = open_control(config);

@@ -151,6 +151,20 @@ pv_diag_print(const struct pv_diag *diag, FILE *out)
 		fprintf(out, "%s\n", pv_diag_message(diag, i));
 }
 
+void
+pv_diag_join(const struct pv_diag *diag, char *text, size_t size)
+{
+	size_t length = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < pv_diag_count(diag) && length < size; i++) {
+		const char *message = pv_diag_message(diag, i), *colon = strstr(message, ": ");
+
+		length += (size_t)snprintf(text + length, size - length, "%s%s", i > 0 ? "\n" : "",
+					   colon != NULL ? colon + 2 : message);
+	}
+}
+
 const char *
 pv_path_member(char text[PV_PATH_MAX], const char *path, const char *key)
 {

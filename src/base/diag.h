@@ -38,6 +38,9 @@ size_t pv_diag_count(const struct pv_diag *diag);
 const char *pv_diag_message(const struct pv_diag *diag, size_t index);
 void pv_diag_print(const struct pv_diag *diag, FILE *out);
 
+/* Writes all of them into `text`, one a line and without the file, which means nothing to who gave none. */
+void pv_diag_join(const struct pv_diag *diag, char *text, size_t size);
+
 /* Writes the path of member `key` of the object at `path` and returns it; a longer one is cut. */
 #define PV_PATH_MAX 256
 const char *pv_path_member(char text[PV_PATH_MAX], const char *path, const char *key);

@@ -51,7 +51,7 @@ struct pv_config {
 	struct pv_config_settings settings;
 	uint16_t worker_cpus[PV_WORKERS_MAX]; /* host CPU of each worker */
 	size_t n_workers;
-	struct pv_config_port *ports;
+	struct pv_config_port *ports; /* with room for PV_PORTS_MAX */
 	size_t n_ports;
 	struct pv_config_stage *stages;
 	size_t n_stages;
@@ -77,6 +77,14 @@ void pv_config_free(struct pv_config *config);
  */
 struct pv_config *pv_config_with_stages(const struct pv_config *config, json_t *stages, struct pv_diag *diag);
 void pv_config_free_variant(struct pv_config *variant);
+
+/*
+ * Reads one port, to stand beside those that `config` has, into *port, and adds its mistakes to `diag`. What has been
+ * read is the caller's, also after a mistake.
+ */
+void pv_config_parse_port(const struct pv_config *config, json_t *json, struct pv_config_port *port,
+			  struct pv_diag *diag);
+void pv_config_free_port(struct pv_config_port *port);
 
 /* The effective values, defaults included, that pv_config_parse() would read back to the same; caller owns it. */
 json_t *pv_config_dump(const struct pv_config *config);

@@ -172,13 +172,11 @@ check_same_options(const struct pv_config_port *port, const struct pv_config_por
 	}
 }
 
+/* Reads a port that is to stand beside those of `config`. */
 static void
-parse_port(struct pv_config *config, json_t *json, struct pv_diag *diag)
+parse_port(const struct pv_config *config, json_t *json, const char *path, struct pv_config_port *port,
+	   struct pv_diag *diag)
 {
-	struct pv_config_port *port = &config->ports[config->n_ports];
-	char path[PV_PATH_MAX];
-
-	snprintf(path, sizeof(path), "ports[%zu]", config->n_ports);
 	pv_options_init(pv_config_port_options, port);
 	pv_options_parse(pv_config_port_options, port, json, path, type_names(), diag);
 	port->type = json_is_object(json) ? find_type(json, path, diag) : NULL;
@@ -193,7 +191,6 @@ parse_port(struct pv_config *config, json_t *json, struct pv_diag *diag)
 		check_same_name_or_mac(port, &config->ports[i], i, path, diag);
 		check_same_options(port, &config->ports[i], i, path, diag);
 	}
-	config->n_ports++;
 }
 
 void
@@ -212,25 +209,40 @@ pv_config_parse_ports(struct pv_config *config, json_t *json, struct pv_diag *di
 		pv_option_refuse(diag, "ports", json, !json_is_array(json), accepts);
 		return;
 	}
-	config->ports = calloc(n, sizeof(*config->ports));
+	config->ports = calloc(PV_PORTS_MAX, sizeof(*config->ports));
 	if (config->ports == NULL) {
 		pv_diag_add(diag, "ports", "out of memory");
 		return;
 	}
-	json_array_foreach(json, i, item)
-		parse_port(config, item, diag);
+	json_array_foreach(json, i, item) {
+		char path[PV_PATH_MAX];
+
+		snprintf(path, sizeof(path), "ports[%zu]", i);
+		parse_port(config, item, path, &config->ports[i], diag);
+		config->n_ports++;
+	}
+}
+
+void
+pv_config_parse_port(const struct pv_config *config, json_t *json, struct pv_config_port *port, struct pv_diag *diag)
+{
+	memset(port, 0, sizeof(*port));
+	parse_port(config, json, "port", port, diag);
+}
+
+void
+pv_config_free_port(struct pv_config_port *port)
+{
+	if (port->options != NULL)
+		pv_options_clear(port->type->options, port->options);
+	free(port->options);
+	pv_options_clear(pv_config_port_options, port);
 }
 
 void
 pv_config_free_ports(struct pv_config *config)
 {
-	for (size_t i = 0; i < config->n_ports; i++) {
-		struct pv_config_port *port = &config->ports[i];
-
-		if (port->options != NULL)
-			pv_options_clear(port->type->options, port->options);
-		free(port->options);
-		pv_options_clear(pv_config_port_options, port);
-	}
+	for (size_t i = 0; i < config->n_ports; i++)
+		pv_config_free_port(&config->ports[i]);
 	free(config->ports);
 }

@@ -18,7 +18,7 @@
 #define WHO "control"
 #define BACKLOG 16
 #define SOCKET_MODE 0600
-#define ERROR_MAX 512
+#define ERROR_MAX 2048 /* bytes: all mistakes of a port */
 
 struct client {
 	int fd;	       /* -1: the slot is free */

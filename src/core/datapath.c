@@ -35,6 +35,15 @@ pv_now_s(void)
 	return (uint32_t)now.tv_sec;
 }
 
+uint64_t
+pv_now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
 uint16_t
 pv_packet_room(const struct pv_config *config)
 {
@@ -82,6 +91,15 @@ set_up(struct pv_port *port, bool up)
 	rte_rcu_qsbr_synchronize(datapath->qsbr, RTE_QSBR_THRID_INVALID);
 	pv_fdb_flush_port(datapath->fdb, port->id);
 	pv_context_reset_address(port);
+}
+
+static void
+settle(struct pv_port *port)
+{
+	struct pv_datapath *datapath = port->framework;
+
+	pv_hold_workers(datapath);
+	pv_release_workers(datapath);
 }
 
 static struct pv_worker *
@@ -223,17 +241,16 @@ pv_datapath_port_env(const struct pv_datapath *datapath)
 	};
 }
 
-static int
-open_port(struct pv_datapath *datapath, const struct pv_config_port *config)
+/* What the framework has for a port. */
+static struct pv_port *
+make_port(struct pv_datapath *datapath, const struct pv_config_port *config, uint16_t id)
 {
-	const struct pv_port_env env = pv_datapath_port_env(datapath);
 	struct pv_port *port = rte_zmalloc(config->name, sizeof(*port), RTE_CACHE_LINE_SIZE);
-	int result;
 
 	if (port == NULL)
-		return -ENOMEM;
+		return NULL;
 	snprintf(port->name, sizeof(port->name), "%s", config->name);
-	port->id = datapath->n_ports;
+	port->id = id;
 	port->type = config->type;
 	port->role = (uint8_t)config->role;
 	port->mac = config->mac;
@@ -250,28 +267,61 @@ open_port(struct pv_datapath *datapath, const struct pv_config_port *config)
 	port->set_up = set_up;
 	port->watch = watch;
 	port->wake = wake;
+	port->settle = settle;
 	port->framework = datapath;
 	pv_context_reset_address(port);
-	result = port->type->open(port, config->options, &env);
-	if (result != 0) {
-		rte_free(port);
-		return result;
+	return port;
+}
+
+int
+pv_datapath_open_port(struct pv_datapath *datapath, const struct pv_config_port *config, uint16_t id,
+		      struct pv_port **port)
+{
+	const struct pv_port_env env = pv_datapath_port_env(datapath);
+	int result;
+
+	*port = make_port(datapath, config, id);
+	result = *port != NULL ? (*port)->type->open(*port, config->options, &env) : -ENOMEM;
+	if (result == 0) {
+		pv_place_queues(*port, (uint16_t)datapath->config->n_workers);
+		return 0;
 	}
-	datapath->ports[datapath->n_ports++] = port;
+	if (result == -ENOMEM)
+		pv_error(config->name, "cannot open the port: %s", strerror(ENOMEM));
+	rte_free(*port);
+	return result;
+}
+
+int
+pv_datapath_put_port(struct pv_datapath *datapath, struct pv_port *port)
+{
+	int result = port->mac.set ? pv_fdb_add_static(datapath->fdb, port->mac.bytes, port->id) : 0;
+
+	if (result != 0)
+		return result;
 	datapath->uses_vlans |= port->vlan != 0;
-	return port->mac.set ? pv_fdb_add_static(datapath->fdb, port->mac.bytes, port->id) : 0;
+	datapath->ports[port->id] = port;
+	datapath->n_ports = RTE_MAX(datapath->n_ports, (uint16_t)(port->id + 1));
+	return 0;
 }
 
 static int
 open_ports(struct pv_datapath *datapath)
 {
 	const struct pv_config *config = datapath->config;
+	struct pv_port *port;
 	int result = 0;
 
-	for (size_t i = 0; result == 0 && i < config->n_ports; i++) {
-		result = open_port(datapath, &config->ports[i]);
-		if (result == -ENOMEM || result == -ENOSPC)
-			pv_error(config->ports[i].name, "cannot open the port: %s", strerror(-result));
+	for (uint16_t i = 0; result == 0 && i < config->n_ports; i++) {
+		result = pv_datapath_open_port(datapath, &config->ports[i], i, &port);
+		if (result != 0)
+			break;
+		result = pv_datapath_put_port(datapath, port);
+		if (result == 0)
+			continue;
+		pv_error(port->name, "cannot open the port: its mac: %s", strerror(-result));
+		port->type->close(port);
+		rte_free(port);
 	}
 	return result;
 }
@@ -410,7 +460,7 @@ idle_cycles_before_sleep(const struct pv_config_settings *settings)
 }
 
 struct pv_datapath *
-pv_datapath_new(const struct pv_config *config)
+pv_datapath_new(struct pv_config *config)
 {
 	struct pv_datapath *datapath = calloc(1, sizeof(*datapath));
 	int result;
@@ -426,8 +476,6 @@ pv_datapath_new(const struct pv_config *config)
 			 config->settings.packets, config->settings.fdb_entries);
 	if (result == 0)
 		result = open_ports(datapath);
-	for (uint16_t i = 0; i < datapath->n_ports; i++)
-		pv_place_queues(datapath->ports[i], (uint16_t)config->n_workers);
 	if (result == 0) {
 		result = build_workers(datapath);
 		if (result == -ENOMEM)
@@ -443,9 +491,9 @@ pv_datapath_new(const struct pv_config *config)
 void
 pv_datapath_look(struct pv_datapath *datapath)
 {
-	for (uint16_t i = 0; i < datapath->n_ports; i++)
-		if (datapath->ports[i]->type->look != NULL)
-			datapath->ports[i]->type->look(datapath->ports[i]);
+	for (struct pv_port *port = pv_first_port(datapath); port != NULL; port = pv_next_port(datapath, port))
+		if (port->type->look != NULL)
+			port->type->look(port);
 }
 
 int
@@ -498,8 +546,8 @@ pv_datapath_start(struct pv_datapath *datapath)
 			return result;
 		}
 	}
-	for (uint16_t i = 0; i < datapath->n_ports; i++) {
-		int result = datapath->ports[i]->type->start(datapath->ports[i]);
+	for (struct pv_port *port = pv_first_port(datapath); port != NULL; port = pv_next_port(datapath, port)) {
+		int result = port->type->start(port);
 
 		if (result != 0)
 			return result;
@@ -525,6 +573,7 @@ pv_datapath_free(struct pv_datapath *datapath)
 		return;
 	if (datapath->running) {
 		stop_workers(datapath);
+		datapath->running = false;
 		pv_watchdog_stop(datapath);
 		pv_relay_stop(datapath->relay); /* it wakes workers by their ports */
 	}
@@ -532,15 +581,15 @@ pv_datapath_free(struct pv_datapath *datapath)
 		release_packets(datapath->workers[i]);
 	for (uint16_t i = 0; i < datapath->n_ports; i++)
 		pv_steering_forget(datapath, i);
-	for (uint16_t i = 0; i < datapath->n_ports; i++)
-		datapath->ports[i]->type->close(datapath->ports[i]);
+	for (struct pv_port *port = pv_first_port(datapath); port != NULL; port = pv_next_port(datapath, port))
+		port->type->close(port);
 	for (uint16_t i = 0; i < datapath->n_workers; i++)
 		free_worker(datapath->workers[i]);
 	for (uint16_t i = 0; i < datapath->n_ports; i++)
 		rte_free(datapath->ports[i]);
 	pv_relay_free(datapath->relay);
 	if (datapath->config != datapath->config_given)
-		pv_config_free_variant((struct pv_config *)(uintptr_t)datapath->config);
+		pv_config_free_variant(datapath->config);
 	free(datapath->workers);
 	free(datapath->ports);
 	rte_free(datapath->qsbr);

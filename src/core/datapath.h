@@ -16,14 +16,14 @@
 #include "core/worker.h"
 
 struct pv_datapath {
-	const struct pv_config *config;	      /* as it is now: see core/restage.h */
-	const struct pv_config *config_given; /* as the data path was built */
+	struct pv_config *config;	/* as it is now: see core/restage.h and core/hot_ports.h */
+	struct pv_config *config_given; /* as the data path was built, but for the ports, which are those of `config` */
 	struct rte_mempool *pool;
 	struct pv_fdb *fdb;
 	struct rte_rcu_qsbr *qsbr; /* one thread per worker; quiescent between rounds */
-	struct pv_port **ports;
-	uint16_t n_ports; /* opened */
-	bool uses_vlans;  /* one of them has, or had, a VLAN (core/vlan.h) */
+	struct pv_port **ports;	   /* by id; NULL where one was removed: see pv_first_port() */
+	uint16_t n_ports;	   /* ids are below this */
+	bool uses_vlans;	   /* one of them has, or had, a VLAN (core/vlan.h) */
 	struct pv_worker **workers;
 	uint16_t n_workers;
 	struct pv_binding bindings[PV_BINDINGS_MAX];
@@ -45,12 +45,47 @@ struct pv_datapath {
 
 /*
  * Builds the data path: the pool, the table, every port, the workers and their stages. EAL is up, with an lcore for
- * each worker. `config` must outlive it. NULL after saying why, with nothing left behind.
+ * each worker. `config` must outlive it, and its list of ports is the data path's to change (core/hot_ports.h). NULL
+ * after saying why, with nothing left behind.
  */
-struct pv_datapath *pv_datapath_new(const struct pv_config *config);
+struct pv_datapath *pv_datapath_new(struct pv_config *config);
 
 /* Starts the workers, then lets guests in. 0 or -errno, having logged why. */
 int pv_datapath_start(struct pv_datapath *datapath);
+
+/* The port with the lowest id, and the one after another; NULL when there is none. On any thread but telemetry's. */
+static inline struct pv_port *
+pv_port_from(const struct pv_datapath *datapath, uint16_t id)
+{
+	while (id < datapath->n_ports && datapath->ports[id] == NULL)
+		id++;
+	return id < datapath->n_ports ? datapath->ports[id] : NULL;
+}
+
+static inline struct pv_port *
+pv_first_port(const struct pv_datapath *datapath)
+{
+	return pv_port_from(datapath, 0);
+}
+
+static inline struct pv_port *
+pv_next_port(const struct pv_datapath *datapath, const struct pv_port *port)
+{
+	return pv_port_from(datapath, port->id + 1);
+}
+
+/*
+ * Opens a port as `config` describes it; nobody knows of it yet. 0, or -errno having logged why, with nothing left
+ * behind.
+ */
+int pv_datapath_open_port(struct pv_datapath *datapath, const struct pv_config_port *config, uint16_t id,
+			  struct pv_port **port);
+
+/*
+ * Puts an open port into the place of its id, and its static address into the table. The workers do not run or are
+ * held. 0, or -EEXIST or -ENOSPC of the table, and nothing has changed.
+ */
+int pv_datapath_put_port(struct pv_datapath *datapath, struct pv_port *port);
 
 /* Has ports look at what nobody tells them of, every second. On the main thread. */
 void pv_datapath_look(struct pv_datapath *datapath);

@@ -585,6 +585,18 @@ pv_fdb_flush_port(struct pv_fdb *fdb, uint16_t port)
 	return sweep_table(fdb, (struct sweep){ .matches = is_of_port, .argument = port });
 }
 
+void
+pv_fdb_remove_port(struct pv_fdb *fdb, uint16_t port)
+{
+	for (uint32_t place = 0; place < pv_fdb_capacity(fdb); place++) {
+		_Atomic uint64_t *where = &fdb->buckets[place / SLOTS].words[place % SLOTS];
+		uint64_t word = atomic_load_explicit(where, memory_order_relaxed);
+
+		while (word != EMPTY && port_of(word) == port && !replace(fdb, where, word, EMPTY))
+			word = atomic_load_explicit(where, memory_order_relaxed);
+	}
+}
+
 uint32_t
 pv_fdb_age(struct pv_fdb *fdb, uint32_t now_s)
 {

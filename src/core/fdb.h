@@ -107,6 +107,8 @@ struct pv_fdb_adoption {
  * as many as the table is for. While nobody else uses the table.
  */
 void pv_fdb_adopt(struct pv_fdb *fdb, struct pv_fdb_adoption *ports, uint32_t now_s);
+/* Forgets all addresses behind a port that is removed, static ones too. Nobody adds any meanwhile. */
+void pv_fdb_remove_port(struct pv_fdb *fdb, uint16_t port);
 
 /* Forgets dynamic addresses not seen for the ageing time. Called about once a second by the control thread. */
 uint32_t pv_fdb_age(struct pv_fdb *fdb, uint32_t now_s);

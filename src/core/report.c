@@ -76,6 +76,12 @@ offload_json(const struct pv_port_counters *sum)
 			 (json_int_t)sum->segmented, "segments", (json_int_t)sum->segments);
 }
 
+const char *
+pv_report_state(const struct pv_port *port)
+{
+	return port->up ? "up" : "down";
+}
+
 static json_t *
 port_json(const struct pv_datapath *datapath, const struct pv_port *port)
 {
@@ -88,7 +94,7 @@ port_json(const struct pv_datapath *datapath, const struct pv_port *port)
 		pv_mac_format(port->mac.bytes, mac);
 	return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:i, s:{s:i, s:i}, s:o, s:o, s:I, s:o, s:o, s:o}", "name",
 			 port->name, "type", port->type->name, "role", pv_role_names[port->role], "state",
-			 port->up ? "up" : "down", "mac", port->mac.set ? mac : NULL, "mtu", (int)port->mtu, "queues",
+			 pv_report_state(port), "mac", port->mac.set ? mac : NULL, "mtu", (int)port->mtu, "queues",
 			 "configured", port->queues, "active", port->up ? port->active_queues : 0, "rx",
 			 direction_json(sum.rx_packets, sum.rx_bytes, sum.rx_calls, sum.rx_cycles), "tx",
 			 direction_json(sum.tx_packets, sum.tx_bytes, sum.tx_calls, sum.tx_cycles), "linearized",
@@ -101,8 +107,8 @@ pv_report_ports(const struct pv_datapath *datapath)
 {
 	json_t *ports = json_array();
 
-	for (uint16_t i = 0; i < datapath->n_ports; i++)
-		json_array_append_new(ports, port_json(datapath, datapath->ports[i]));
+	for (const struct pv_port *port = pv_first_port(datapath); port != NULL; port = pv_next_port(datapath, port))
+		json_array_append_new(ports, port_json(datapath, port));
 	return json_pack("{s:I, s:o}", "time_ns", pv_report_now_ns(), "ports", ports);
 }
 
@@ -324,6 +330,14 @@ worker_json(const struct pv_datapath *datapath, const struct pv_worker *worker)
 		"hooks", hooks_json(datapath, worker));
 }
 
+/* Those in use are under way, or wait in a device: what is in a worker's cache is not. */
+static json_t *
+pool_json(const struct rte_mempool *pool)
+{
+	return json_pack("{s:I, s:I}", "size", (json_int_t)pool->size, "in_use",
+			 (json_int_t)rte_mempool_in_use_count(pool));
+}
+
 json_t *
 pv_report_workers(const struct pv_datapath *datapath)
 {
@@ -331,8 +345,8 @@ pv_report_workers(const struct pv_datapath *datapath)
 
 	for (uint16_t i = 0; i < datapath->n_workers; i++)
 		json_array_append_new(workers, worker_json(datapath, datapath->workers[i]));
-	return json_pack("{s:I, s:I, s:o}", "time_ns", pv_report_now_ns(), "tsc_hz", (json_int_t)rte_get_tsc_hz(),
-			 "workers", workers);
+	return json_pack("{s:I, s:I, s:o, s:o}", "time_ns", pv_report_now_ns(), "tsc_hz", (json_int_t)rte_get_tsc_hz(),
+			 "packet_buffers", pool_json(datapath->pool), "workers", workers);
 }
 
 static json_t *
@@ -384,18 +398,18 @@ pv_report_config(const struct pv_datapath *datapath)
 			 pv_report_bindings(datapath->bindings, datapath->n_bindings));
 }
 
-const struct pv_port *
+struct pv_port *
 pv_report_find_port(const struct pv_datapath *datapath, const char *name, char *error, size_t size)
 {
-	const char *names[PV_PORTS_MAX + 1];
+	const char *names[PV_PORTS_MAX + 1] = { NULL };
 	const char *near;
+	uint16_t n = 0;
 
-	for (uint16_t i = 0; i < datapath->n_ports; i++) {
-		if (strcmp(datapath->ports[i]->name, name) == 0)
-			return datapath->ports[i];
-		names[i] = datapath->ports[i]->name;
+	for (struct pv_port *port = pv_first_port(datapath); port != NULL; port = pv_next_port(datapath, port)) {
+		if (strcmp(port->name, name) == 0)
+			return port;
+		names[n++] = port->name;
 	}
-	names[datapath->n_ports] = NULL;
 	near = pv_nearest(name, names);
 	snprintf(error, size, near != NULL ? "no port \"%s\"; did you mean \"%s\"?" : "no port \"%s\"", name, near);
 	return NULL;
@@ -418,6 +432,6 @@ pv_report_doctor(const struct pv_datapath *datapath, const char *name, char *err
 	json_array_append_new(summary, port->up ? json_sprintf("a guest is attached, with %u of %u queue pairs in use",
 							       port->active_queues, port->queues) :
 						  json_string("no guest is attached: \"accepted\" means nothing yet"));
-	return json_pack("{s:s, s:s, s:o, s:o}", "port", name, "state", port->up ? "up" : "down", "summary", summary,
+	return json_pack("{s:s, s:s, s:o, s:o}", "port", name, "state", pv_report_state(port), "summary", summary,
 			 "features", port->type->doctor(port));
 }

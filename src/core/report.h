@@ -10,6 +10,9 @@
 
 #include "core/datapath.h"
 
+/* "up" or "down". */
+const char *pv_report_state(const struct pv_port *port);
+
 json_t *pv_report_ports(const struct pv_datapath *datapath);
 json_t *pv_report_stages(const struct pv_datapath *datapath);
 json_t *pv_report_workers(const struct pv_datapath *datapath);
@@ -30,7 +33,6 @@ json_t *pv_report_bindings(const struct pv_binding *bindings, size_t n);
 json_t *pv_report_doctor(const struct pv_datapath *datapath, const char *port, char *error, size_t size);
 
 /* The port of that name, or NULL with the reason in `error`. */
-const struct pv_port *pv_report_find_port(const struct pv_datapath *datapath, const char *name, char *error,
-					  size_t size);
+struct pv_port *pv_report_find_port(const struct pv_datapath *datapath, const char *name, char *error, size_t size);
 
 #endif

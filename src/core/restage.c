@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/diag.h"
 #include "core/report.h"
@@ -99,15 +98,6 @@ change_list(const struct pv_datapath *datapath, const char *name, const json_t *
 	return stages;
 }
 
-/* The message of a mistake without the file and line, which mean nothing here. */
-static void
-take_mistake(const struct pv_diag *diag, char *error, size_t size)
-{
-	const char *message = pv_diag_message(diag, 0), *colon = strstr(message, ": ");
-
-	snprintf(error, size, "%s", colon != NULL ? colon + 2 : message);
-}
-
 /* The configuration with other stages; NULL with the reason in `error`. */
 static struct pv_config *
 read_stages(const struct pv_config *config, json_t *stages, char *error, size_t size)
@@ -117,7 +107,7 @@ read_stages(const struct pv_config *config, json_t *stages, char *error, size_t 
 
 	snprintf(error, size, "out of memory");
 	if (diag != NULL && pv_diag_count(diag) > 0) {
-		take_mistake(diag, error, size);
+		pv_diag_join(diag, error, size);
 		pv_config_free_variant(variant);
 		variant = NULL;
 	}
@@ -150,19 +140,16 @@ swap_bindings(struct pv_datapath *datapath, struct change *change)
 	change->n_bindings = n;
 }
 
-/* Has the first `n` ports go over to what is bound. Returns how many did. */
-static uint16_t
-rebind_ports(struct pv_datapath *datapath, uint16_t n)
+/* Has the ports before `end` go over to what is bound. The one that did not, or `end`; NULL is behind the last. */
+static const struct pv_port *
+rebind_ports(struct pv_datapath *datapath, const struct pv_port *end)
 {
 	const struct pv_port_env env = pv_datapath_port_env(datapath);
 
-	for (uint16_t i = 0; i < n; i++) {
-		struct pv_port *port = datapath->ports[i];
-
+	for (struct pv_port *port = pv_first_port(datapath); port != end; port = pv_next_port(datapath, port))
 		if (port->type->rebind != NULL && port->type->rebind(port, &env) != 0)
-			return i;
-	}
-	return n;
+			return port;
+	return end;
 }
 
 static int
@@ -183,20 +170,20 @@ make_sets(struct pv_datapath *datapath, struct change *change)
 static int
 go_over(struct pv_datapath *datapath, struct change *change)
 {
-	uint16_t gone_over;
+	const struct pv_port *failed;
 	int result = make_sets(datapath, change);
 
 	if (result == 0) {
 		swap_bindings(datapath, change);
 		pv_datapath_choose_multiplexing(datapath);
-		gone_over = rebind_ports(datapath, datapath->n_ports);
-		result = gone_over == datapath->n_ports ? pv_datapath_choose_path(datapath) : -EIO;
+		failed = rebind_ports(datapath, NULL);
+		result = failed == NULL ? pv_datapath_choose_path(datapath) : -EIO;
 		if (result == 0)
 			result = pv_datapath_choose_critical(datapath);
 		if (result != 0) {
 			swap_bindings(datapath, change);
 			pv_datapath_choose_multiplexing(datapath);
-			rebind_ports(datapath, gone_over);
+			rebind_ports(datapath, failed);
 			pv_datapath_choose_path(datapath);
 		}
 	}
@@ -209,55 +196,46 @@ go_over(struct pv_datapath *datapath, struct change *change)
 	return result;
 }
 
-static uint64_t
-now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* A frontend that sends messages all the time may be before us here, and no worker is held yet. */
 static void
 begin_rebind(struct pv_datapath *datapath)
 {
-	for (uint16_t i = 0; i < datapath->n_ports; i++)
-		if (datapath->ports[i]->type->begin_rebind != NULL)
-			datapath->ports[i]->type->begin_rebind(datapath->ports[i]);
+	for (struct pv_port *port = pv_first_port(datapath); port != NULL; port = pv_next_port(datapath, port))
+		if (port->type->begin_rebind != NULL)
+			port->type->begin_rebind(port);
 }
 
 static void
 end_rebind(struct pv_datapath *datapath)
 {
-	for (uint16_t i = 0; i < datapath->n_ports; i++)
-		if (datapath->ports[i]->type->end_rebind != NULL)
-			datapath->ports[i]->type->end_rebind(datapath->ports[i]);
+	for (struct pv_port *port = pv_first_port(datapath); port != NULL; port = pv_next_port(datapath, port))
+		if (port->type->end_rebind != NULL)
+			port->type->end_rebind(port);
 }
 
 /* Exchanges the configuration for its variant. 0 and for how long the workers were held, or -errno. */
 static int
 apply(struct pv_datapath *datapath, struct change *change, uint64_t *held_us)
 {
-	const struct pv_config *before = datapath->config;
+	struct pv_config *before = datapath->config;
 	uint64_t start;
 	int result;
 
 	pv_telemetry_show(NULL);
 	begin_rebind(datapath);
-	start = now_us();
+	start = pv_now_us();
 	pv_hold_workers(datapath);
 	result = go_over(datapath, change);
 	if (result == 0)
 		datapath->config = change->config;
 	pv_release_workers(datapath);
-	*held_us = now_us() - start;
+	*held_us = pv_now_us() - start;
 	end_rebind(datapath);
 	pv_telemetry_show(datapath);
 	if (result != 0)
 		pv_config_free_variant(change->config);
 	else if (before != datapath->config_given)
-		pv_config_free_variant((struct pv_config *)(uintptr_t)before);
+		pv_config_free_variant(before);
 	return result;
 }
 

@@ -161,6 +161,9 @@ struct pv_worker {
 /* Seconds of the monotonic clock: the time of the switching table. */
 uint32_t pv_now_s(void);
 
+/* Microseconds of the same, for what is measured once. */
+uint64_t pv_now_us(void);
+
 /* Runs on the worker's lcore until the data path is told to stop. `argument` is the worker. Returns 0. */
 int pv_worker_main(void *argument);
 

@@ -83,7 +83,6 @@ pv_worker_queues_take(struct pv_worker *worker)
 
 	memset(worker->route, 0, sizeof(worker->route));
 	worker->n_queues = 0;
-	for (uint16_t i = 0; i < datapath->n_ports; i++)
-		if (datapath->ports[i] != NULL)
-			take_of_port(worker, datapath->ports[i]);
+	for (struct pv_port *port = pv_first_port(datapath); port != NULL; port = pv_next_port(datapath, port))
+		take_of_port(worker, port);
 }

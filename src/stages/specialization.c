@@ -660,8 +660,8 @@ PATH(any_by_flow, "templates of flows", forward_by_flow, .ports = PV_SHAPE_SOME_
 static bool
 are_all_vio(const struct pv_datapath *datapath)
 {
-	for (uint16_t i = 0; i < datapath->n_ports; i++)
-		if (datapath->ports[i]->ops != &pv_vhost_vio_ops)
+	for (const struct pv_port *port = pv_first_port(datapath); port != NULL; port = pv_next_port(datapath, port))
+		if (port->ops != &pv_vhost_vio_ops)
 			return false;
 	return true;
 }
@@ -682,9 +682,8 @@ has_stages(const struct pv_worker *worker)
 	const struct pv_chain *chain = worker->packet_stages.chain;
 	const struct pv_datapath *datapath = worker->datapath;
 
-	for (uint16_t i = 0; i < datapath->n_ports; i++)
-		if (chain[pv_path_ingress_hook(datapath->ports[i])].count > 0 ||
-		    chain[pv_egress_hook(datapath->ports[i])].count > 0)
+	for (const struct pv_port *port = pv_first_port(datapath); port != NULL; port = pv_next_port(datapath, port))
+		if (chain[pv_path_ingress_hook(port)].count > 0 || chain[pv_egress_hook(port)].count > 0)
 			return true;
 	return false;
 }

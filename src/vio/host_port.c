@@ -206,8 +206,15 @@ void
 pv_host_port_close(struct pv_port *port, struct pv_host_port *host)
 {
 	struct rte_mbuf *left[PV_HOST_SLOTS];
+	bool was_open = host->channel != NULL;
 
 	rte_pktmbuf_free_bulk(left, close_channel(port, host, left));
+	/*
+	 * A read that was posted lets go of the descriptor on the worker that had posted it. Were the worker the last
+	 * to do so, it would have to take the interface away, which takes the kernel long.
+	 */
+	if (was_open)
+		port->settle(port);
 	rte_pktmbuf_free_bulk(&host->left[host->next_left], host->n_left);
 }
 

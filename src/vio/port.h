@@ -166,7 +166,12 @@ struct pv_port {
 	 */
 	void (*watch)(struct pv_port *port, uint16_t slot, int fd);
 	void (*wake)(struct pv_port *port, uint16_t queue); /* the same as if it had become readable once */
-	void *framework;				    /* what these belong to */
+	/*
+	 * Set by the framework: returns when every worker has come back from whatever it was doing, in the kernel too.
+	 * Not on a worker, and not while they are held.
+	 */
+	void (*settle)(struct pv_port *port);
+	void *framework; /* what these belong to */
 };
 
 /* The types of this build, by name; NULL-terminated. */

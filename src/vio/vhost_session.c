@@ -31,11 +31,18 @@
 #define VIDS_MAX 1024 /* the library's own limit of devices */
 #define PROTOCOL_F_CONFIG (1ULL << VHOST_USER_PROTOCOL_F_CONFIG)
 
-/* The port that a device of the library belongs to. */
-static struct pv_vhost *by_vid[VIDS_MAX];
+/*
+ * The port that a device of the library belongs to. A device that has ended may give its number to one of another port
+ * before its own port has taken itself out.
+ */
+static struct pv_vhost *_Atomic by_vid[VIDS_MAX];
 
-/* The ports there are, by socket; changed while the library has no socket of theirs. */
+/*
+ * The ports there are, by socket. A port's own place changes while the library has no socket of it, but maybe while
+ * others' connections begin, who look through all of them: so with the lock.
+ */
 static struct pv_vhost *by_socket[PV_PORTS_MAX];
+static pthread_mutex_t by_socket_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct pv_vhost *
 find_by_vid(int vid)
@@ -48,12 +55,34 @@ find_by_socket(int vid)
 {
 	char socket[PATH_MAX];
 
+	struct pv_vhost *found = NULL;
+
 	if (rte_vhost_get_ifname(vid, socket, sizeof(socket)) != 0)
 		return NULL;
-	for (size_t i = 0; i < PV_PORTS_MAX; i++)
+	pthread_mutex_lock(&by_socket_lock);
+	for (size_t i = 0; i < PV_PORTS_MAX && found == NULL; i++)
 		if (by_socket[i] != NULL && strcmp(by_socket[i]->socket, socket) == 0)
-			return by_socket[i];
-	return NULL;
+			found = by_socket[i];
+	pthread_mutex_unlock(&by_socket_lock);
+	return found; /* whose socket is not unregistered while this callback is under way */
+}
+
+static void
+set_by_socket(uint16_t port, struct pv_vhost *vhost)
+{
+	pthread_mutex_lock(&by_socket_lock);
+	by_socket[port] = vhost;
+	pthread_mutex_unlock(&by_socket_lock);
+}
+
+/* Takes a port's device out, unless its number is another's already. */
+static void
+forget_vid(struct pv_vhost *vhost, int vid)
+{
+	struct pv_vhost *expected = vhost;
+
+	if (vid >= 0 && vid < VIDS_MAX)
+		atomic_compare_exchange_strong(&by_vid[vid], &expected, NULL);
 }
 
 /* Whether a frontend may come back to a pktvirt that was started again; UML gives its device up. */
@@ -406,7 +435,7 @@ remember_guest(struct pv_vhost *vhost)
 static void
 end_connection(struct pv_vhost *vhost, int vid)
 {
-	by_vid[vid] = NULL;
+	forget_vid(vhost, vid);
 	pv_fault_shield(NULL);
 	unwatch_memory(vhost); /* the library unmaps it next */
 	if (vhost->vio != NULL)
@@ -648,15 +677,14 @@ pv_vhost_session_rebind(struct pv_vhost *vhost, const struct pv_port_env *env)
 void
 pv_vhost_session_add(struct pv_vhost *vhost)
 {
-	by_socket[vhost->port->id] = vhost;
+	set_by_socket(vhost->port->id, vhost);
 }
 
 void
 pv_vhost_session_remove(struct pv_vhost *vhost)
 {
-	by_socket[vhost->port->id] = NULL;
-	if (vhost->connection >= 0) /* of a connection that unregistering ends the library does not tell */
-		by_vid[vhost->connection] = NULL;
+	set_by_socket(vhost->port->id, NULL);
+	forget_vid(vhost, vhost->connection); /* of a connection that unregistering ends the library does not tell */
 	unwatch_memory(vhost);
 	forget_guest(vhost);
 }

@@ -28,7 +28,6 @@ struct testbed {
 	struct pv_config config;
 	struct pv_config_port ports[PV_PORTS_MAX];
 	struct pv_config_stage stages[8];
-	char names[PV_PORTS_MAX][8];
 	struct pv_datapath *datapath;
 	uint16_t queues;
 	bool fakes;
@@ -132,14 +131,25 @@ testbed_start_eal(void)
 	assert_true(rte_eal_init(RTE_DIM(arguments), arguments) >= 0);
 }
 
+struct pv_config_port
+testbed_describe_port(const char *name)
+{
+	struct pv_config_port port = { .name = strdup(name), .type = &fake_type, .role = PV_ROLE_GUEST, .mtu = 1500 };
+
+	assert_non_null(port.name);
+	return port;
+}
+
 static void
 describe_port(struct testbed *testbed, const struct testbed_setup *setup, uint16_t i)
 {
 	struct pv_config_port *port = &testbed->ports[i];
+	char name[8];
 
-	snprintf(testbed->names[i], sizeof(testbed->names[i]), "p%u", i);
-	port->name = testbed->names[i];
-	port->type = setup->type != NULL ? setup->type : &fake_type;
+	snprintf(name, sizeof(name), "p%u", i);
+	*port = testbed_describe_port(name);
+	if (setup->type != NULL)
+		port->type = setup->type;
 	port->role = i < 32 && (setup->wires & (1u << i)) != 0 ? PV_ROLE_WIRE : PV_ROLE_GUEST;
 	port->mtu = setup->mtu != 0 ? setup->mtu : 1500;
 	if (i < RTE_DIM(setup->macs) && setup->macs[i] != NULL)
@@ -184,6 +194,8 @@ free_all(struct testbed *testbed)
 		pv_options_clear(testbed->stages[i].stage->options, testbed->stages[i].options);
 		free(testbed->stages[i].options);
 	}
+	for (size_t i = 0; i < testbed->config.n_ports; i++)
+		pv_config_free_port(&testbed->ports[i]);
 	pv_options_clear(pv_config_options, &testbed->config.settings);
 	free(testbed);
 }
@@ -203,7 +215,7 @@ testbed_new(const struct testbed_setup *setup)
 		free_all(testbed);
 		return NULL;
 	}
-	for (uint16_t i = 0; testbed->fakes && i < testbed->datapath->n_ports; i++)
+	for (uint16_t i = 0; testbed->fakes && i < setup->ports; i++)
 		fake_start(testbed->datapath->ports[i]);
 	return testbed;
 }
@@ -211,8 +223,9 @@ testbed_new(const struct testbed_setup *setup)
 static void
 check_all_was_taken(struct testbed *testbed)
 {
-	for (uint16_t i = 0; i < testbed->datapath->n_ports; i++) {
-		const struct fake *fake = testbed->datapath->ports[i]->priv;
+	for (struct pv_port *port = pv_first_port(testbed->datapath); port != NULL;
+	     port = pv_next_port(testbed->datapath, port)) {
+		const struct fake *fake = port->priv;
 
 		for (uint16_t queue = 0; queue < testbed->queues; queue++)
 			assert_int_equal(fake->next_in[queue], fake->n_in[queue]);
@@ -336,15 +349,19 @@ testbed_packet_queue(struct testbed *testbed, uint16_t port, uint32_t index)
 void
 testbed_clear(struct testbed *testbed)
 {
-	for (uint16_t i = 0; i < testbed->datapath->n_ports; i++)
-		clear_out(fake_of(testbed, i));
+	for (struct pv_port *port = pv_first_port(testbed->datapath); port != NULL;
+	     port = pv_next_port(testbed->datapath, port))
+		clear_out(port->priv);
 }
 
 struct testbed *
 testbed_take_large(struct testbed *testbed)
 {
-	for (uint16_t i = 0; testbed != NULL && i < testbed->datapath->n_ports; i++)
-		testbed->datapath->ports[i]->offloads = PV_OFFLOAD_ALL;
+	if (testbed == NULL)
+		return NULL;
+	for (struct pv_port *port = pv_first_port(testbed->datapath); port != NULL;
+	     port = pv_next_port(testbed->datapath, port))
+		port->offloads = PV_OFFLOAD_ALL;
 	return testbed;
 }
 

@@ -33,6 +33,9 @@ struct testbed *testbed_new(const struct testbed_setup *setup);
 /* Fails the test when the pool is not whole again: a packet was leaked, or freed twice. */
 void testbed_free(struct testbed *testbed);
 
+/* A port that a test fills and empties, to be added while the data path runs (core/hot_ports.h). */
+struct pv_config_port testbed_describe_port(const char *name);
+
 struct pv_datapath *testbed_datapath(struct testbed *testbed);
 struct pv_port *testbed_port(struct testbed *testbed, uint16_t port);
 

@@ -56,6 +56,8 @@ CHANGE = {
     "primitives": [{"primitive": "host-io", "implementation": "per-burst", "why": "stage batched-syscalls"},
                    {"primitive": "buffer-passing", "implementation": "shared", "why": "stage shared-buffer-rings"}],
 }
+ADDED = {"port": "vm9", "done": "added", "type": "vhost-user", "state": "down", "held_us": 99}
+REMOVED = {"port": "vm0", "done": "removed", "type": "tap", "held_us": 1234}
 DOCTOR = {
     "port": "vm0", "state": "up", "summary": ["a guest is attached, with 1 of 2 queue pairs in use"],
     "features": [
@@ -106,6 +108,8 @@ class FakeDaemon:
             return {"ok": True, "result": {"pktvirt": "0.1.0", "dpdk": "DPDK 22.11.11"}}
         if request["command"] == "stage":
             return self.change(request["name"])
+        if request["command"] == "port":
+            return self.change_ports(request)
         if request["port"] != "vm0":
             return {"ok": False, "error": 'no port "%s"; did you mean "vm0"?' % request["port"]}
         if request["command"] == "doctor":
@@ -118,6 +122,13 @@ class FakeDaemon:
         if name == "last":
             return {"ok": True, "result": {"held_us": 0, "stages": [], "primitives": []}}
         return {"ok": True, "result": CHANGE}
+
+    def change_ports(self, request):
+        if request.get("remove") == "vm0":
+            return {"ok": True, "result": REMOVED}
+        if request.get("add", {}).get("name") == "vm9":
+            return {"ok": True, "result": ADDED}
+        return {"ok": False, "error": "port.mtu: 1: expected 68 to 9000\nport: no type: expected one of: tap"}
 
     def grown(self, result):
         result = json.loads(json.dumps(result))
@@ -140,11 +151,11 @@ class FakeDaemon:
         self.listener.close()
 
 
-def run(*arguments, socket_path=None, stdout=subprocess.PIPE):
+def run(*arguments, socket_path=None, stdout=subprocess.PIPE, given=""):
     environment = {key: value for key, value in os.environ.items() if key != "PKTVIRT_SOCKET"}
     if socket_path is not None:
         environment["PKTVIRT_SOCKET"] = socket_path
-    return subprocess.run([CTL, *arguments], env=environment, stdin=subprocess.DEVNULL, stdout=stdout,
+    return subprocess.run([CTL, *arguments], env=environment, input=given, stdout=stdout,
                           stderr=subprocess.PIPE, text=True, timeout=TIMEOUT_S, check=False)
 
 
@@ -282,6 +293,22 @@ buffer-passing  shared     stage shared-buffer-rings
                 for name, one in (value if isinstance(value, dict) else {}).items():
                     self.assertIs(type(self.daemon.requests[0]["set"][name]), type(one))
 
+    def test_port_add(self):
+        port = {"name": "vm9", "vhost-user": {"socket": "/run/vm9.sock"}}
+        file = pathlib.Path(self.directory.name) / "port.json"
+        file.write_text(json.dumps(port, indent=2), encoding="utf-8")
+        for word, given in ((json.dumps(port), ""), ("@%s" % file, ""), ("-", json.dumps(port))):
+            with self.subTest(word=word):
+                self.daemon.requests.clear()
+                result = run("port", "add", word, socket_path=self.path, given=given)
+                self.assertEqual((result.stdout, result.stderr, result.returncode),
+                                 ("port vm9 was added (vhost-user); packets waited for 99 us\n", "", 0))
+                self.assertEqual(self.daemon.requests, [{"command": "port", "add": port}])
+
+    def test_port_remove(self):
+        self.assert_prints(["port", "remove", "vm0"], "port vm0 was removed (tap); packets waited for 1234 us\n")
+        self.assertEqual(self.daemon.requests, [{"command": "port", "remove": "vm0"}])
+
     def test_top_once_compares_two_samples(self):
         self.assert_prints(["top", "--once", "--interval", "0.1"], """\
 worker  cpu   busy  packets/s  packets/call  cycles/packet
@@ -300,6 +327,7 @@ wire0  down          0         0          0          0        0
                     ("show", "config"): CONFIG, ("doctor", "vm0"): DOCTOR,
                     ("attach", "vm0", "--for", "uml"): {"port": "vm0", "for": "uml", "text": "the lines\n"},
                     ("stage", "set", "batched-syscalls", "on"): CHANGE,
+                    ("port", "add", '{"name": "vm9"}'): ADDED, ("port", "remove", "vm0"): REMOVED,
                     ("version",): {"pktvirt": "0.1.0", "dpdk": "DPDK 22.11.11"}}
         for arguments, value in expected.items():
             with self.subTest(arguments=arguments):
@@ -354,6 +382,17 @@ class Failures(Base):
         self.assert_fails(["stage", "set", "batched-syscall", "on"],
                           'unknown stage "batched-syscall"; did you mean "batched-syscalls"?')
 
+    def test_a_port_that_the_daemon_refuses(self):
+        self.assert_fails(["port", "add", '{"name": "vm8", "mtu": 1}'],
+                          "port.mtu: 1: expected 68 to 9000\nport: no type: expected one of: tap")
+
+    def test_a_port_that_cannot_be_read(self):
+        path = self.directory.name + "/port.json"
+        self.assert_fails(["port", "add", "@" + path], "unable to open %s: No such file or directory" % path)
+        pathlib.Path(path).write_text('{\n"name": }', encoding="utf-8")
+        self.assert_fails(["port", "add", "@" + path], path + ":2: unexpected token near '}'")
+        self.assert_fails(["port", "add", "-"], "standard input:1: '[' or '{' expected near end of file")
+
     def test_a_daemon_that_hangs_up(self):
         self.assert_fails(["doctor", "hang-up"], "the daemon closed the connection")
 
@@ -371,7 +410,8 @@ class Usage(unittest.TestCase):
     MISTAKES = {
         (): "a command is missing",
         ("shwo", "ports"): 'unknown command "shwo"; did you mean "show"?',
-        ("frobnicate",): 'unknown command "frobnicate": expected one of: show, top, attach, doctor, stage, version',
+        ("frobnicate",): 'unknown command "frobnicate": expected one of: show, top, attach, doctor, stage, '
+                         'port, version',
         ("show",): "show needs one of: ports, stages, workers, fdb, config",
         ("show", "prots"): 'unknown object of show "prots"; did you mean "ports"?',
         ("show", "everything"): 'unknown object of show "everything": expected one of: '
@@ -396,6 +436,15 @@ class Usage(unittest.TestCase):
         ("stage", "set", "a", "b=1", "--for", "qemu"): "--for belongs to attach, not to stage",
         ("stage", "set", "a", "b=\udcff"): "argument 4 is no UTF-8",
         ("stage", "set", "a", "\udcff=1"): "argument 4 is no UTF-8",
+        ("port",): "port needs a verb: add JSON|@FILE|-, remove NAME",
+        ("port", "ad", "{}"): 'unknown verb of port "ad"; did you mean "add"?',
+        ("port", "frobnicate", "a"): 'unknown verb of port "frobnicate": expected one of: add, remove',
+        ("port", "add"): "port add needs the port, as JSON, or @FILE, or - for standard input",
+        ("port", "remove"): "port remove needs the name of a port",
+        ("port", "remove", "a", "b"): 'port remove: unexpected argument "b"',
+        ("port", "add", "{}", "{}"): 'port add: unexpected argument "{}"',
+        ("port", "add", "name=vm9"): "port add: the port is not JSON: '[' or '{' expected near 'name'",
+        ("port", "add", '{"a":1,"a":2}'): "port add: the port is not JSON: duplicate object key near '\"a\"'",
         ("doctor", "\udcff"): "argument 2 is no UTF-8",
         ("version", "--sokcet", "x"): 'unknown option "--sokcet"; did you mean "--socket"?',
         ("version", "--frobnicate"): 'unknown option "--frobnicate"',

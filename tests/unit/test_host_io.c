@@ -552,6 +552,11 @@ watch(struct pv_port *port, uint16_t slot, int fd)
 {
 }
 
+static void
+settle(struct pv_port *port)
+{
+}
+
 static struct pv_host_channel *
 open_nothing(int fd, struct rte_mempool *packets, uint16_t slots)
 {
@@ -569,7 +574,7 @@ a_port_does_the_offloads_that_are_bound(void **state)
 				   .host_io = pv_implementation_find(PV_PRIMITIVE_HOST_IO, "per-packet")->ops,
 				   .wire_offloads = PV_OFFLOAD_ALL };
 	struct pv_host_port host = { .kind = PV_HOST_FILE };
-	struct pv_port port = { .name = "port", .priv = &host, .watch = watch };
+	struct pv_port port = { .name = "port", .priv = &host, .watch = watch, .settle = settle };
 	int ends[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, ends), 0);
@@ -600,7 +605,7 @@ a_checksum_that_was_looked_at_is_known_to_be_good(void **state)
 	const struct pv_port_env env = { .pool = pool,
 					 .host_io = pv_implementation_find(PV_PRIMITIVE_HOST_IO, "per-packet")->ops };
 	struct pv_host_port host = { .kind = PV_HOST_FILE };
-	struct pv_port port = { .name = "port", .priv = &host, .watch = watch, .frame_max = 1522 };
+	struct pv_port port = { .name = "port", .priv = &host, .watch = watch, .settle = settle, .frame_max = 1522 };
 	uint8_t frame[HEADER + 60] = { VIRTIO_NET_HDR_F_DATA_VALID };
 	struct rte_mbuf *packets[2];
 	int ends[2];
