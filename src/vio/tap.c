@@ -17,12 +17,16 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <rte_malloc.h>
 
 #include "vio/host_port.h"
 #include "vio/port_types.h"
+
+#define BUSY_POLL_NS 10000000 /* between looks whether the interface is free, */
+#define BUSY_POLLS 150	      /* and how many: 1.5 s in all */
 
 struct tap_options {
 	char *interface;
@@ -40,6 +44,24 @@ struct tap {
 	bool gone;
 };
 
+/*
+ * Makes the descriptor the interface's other end. One that was closed a moment ago may still be: the library that
+ * speaks vhost-user polls its descriptors by their numbers, for a second at a time, and so may have got hold of a tap's
+ * whose number was that of a socket before.
+ */
+static int
+take_interface(int fd, struct ifreq *request)
+{
+	const struct timespec moment = { .tv_nsec = BUSY_POLL_NS };
+	int result = ioctl(fd, TUNSETIFF, request);
+
+	for (int polls = 0; result < 0 && errno == EBUSY && polls < BUSY_POLLS; polls++) {
+		nanosleep(&moment, NULL);
+		result = ioctl(fd, TUNSETIFF, request);
+	}
+	return result;
+}
+
 /* Attaches to the interface and says what we do with its frames. Returns the descriptor or -errno. */
 static int
 attach(const char *interface)
@@ -51,7 +73,7 @@ attach(const char *interface)
 	if (fd < 0)
 		return -errno;
 	memcpy(request.ifr_name, interface, strlen(interface));
-	if (ioctl(fd, TUNSETIFF, &request) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &header) < 0 ||
+	if (take_interface(fd, &request) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &header) < 0 ||
 	    ioctl(fd, TUNSETOFFLOAD, 0) < 0) {
 		int error = errno;
 
