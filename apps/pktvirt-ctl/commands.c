@@ -20,11 +20,11 @@ static const struct {
 	const char *what;
 	printer print;
 } shown[] = {
-	{ "ports", print_ports }, { "stages", print_stages }, { "workers", print_workers },
-	{ "fdb", print_fdb },	  { "config", print_config },
+	{ "ports", print_ports },	{ "stages", print_stages }, { "workers", print_workers },
+	{ "contexts", print_contexts }, { "fdb", print_fdb },	    { "config", print_config },
 };
 
-static const char *const shown_names[] = { "ports", "stages", "workers", "fdb", "config", NULL };
+static const char *const shown_names[] = { "ports", "stages", "workers", "contexts", "fdb", "config", NULL };
 static const char *const guest_names[] = { "qemu", "libvirt", "uml", "virtio-user", NULL };
 
 static bool
@@ -313,9 +313,31 @@ run_port(const struct request *request, const char *path)
 			     request->json, print_port_change);
 }
 
+/* `context revoke NAME`, `context grant NAME` */
+static int
+check_context(const struct request *request)
+{
+	static const char *const verbs[] = { "revoke", "grant", NULL };
+	char *const *words = request->more;
+
+	if (!is_one_of(request->argument, verbs))
+		return usage_unknown("verb of context", request->argument, verbs);
+	if (words[0] == NULL)
+		return usage_error("context %s needs the name of a port with a guest", request->argument);
+	return words[1] == NULL ? 0 :
+				  usage_error("context %s: unexpected argument \"%s\"", request->argument, words[1]);
+}
+
+static int
+run_context(const struct request *request, const char *path)
+{
+	return ask_and_print(path, json_pack("{s:s, s:s}", "command", "context", request->argument, request->more[0]),
+			     request->json, print_context_change);
+}
+
 const struct command commands[] = {
 	{ .name = "show",
-	  .argument = "one of: ports, stages, workers, fdb, config",
+	  .argument = "one of: ports, stages, workers, contexts, fdb, config",
 	  .check = check_show,
 	  .run = run_show },
 	{ .name = "top", .run = run_top },
@@ -331,6 +353,11 @@ const struct command commands[] = {
 	  .takes_more = true,
 	  .check = check_port,
 	  .run = run_port },
+	{ .name = "context",
+	  .argument = "a verb: revoke NAME, grant NAME",
+	  .takes_more = true,
+	  .check = check_context,
+	  .run = run_context },
 	{ .name = "version", .run = run_version },
 	{ .name = NULL },
 };

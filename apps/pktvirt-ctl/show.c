@@ -299,6 +299,58 @@ print_workers(const json_t *result, FILE *out)
 	print_paths(workers, out);
 }
 
+/* A text or a number of which none is "-". */
+static void
+cell_optional_text(struct table *table, const json_t *object, const char *key)
+{
+	const char *text = value_text(object, key);
+
+	table_cell(table, "%s", text[0] != '\0' ? text : "-");
+}
+
+static void
+cell_unless_zero(struct table *table, const json_t *object, const char *key)
+{
+	char text[NUMBER_MAX];
+
+	table_cell(table, "%s", value_count(object, key) != 0 ? format_exact(value_count(object, key), text) : "-");
+}
+
+static void
+add_context(struct table *table, const json_t *context)
+{
+	table_cell(table, "%s", value_text(context, "name"));
+	cell_count(table, context, "worker");
+	table_cell(table, "%s", value_text(context, "state"));
+	cell_optional_text(table, context, "address");
+	cell_unless_zero(table, context, "vlan");
+	cell_count(table, context, "weight");
+	cell_unless_zero(table, context, "rate_limit_mbps");
+	cell_count(table, context, "turns");
+	cell_count(table, context, "packets");
+	cell_count(table, context, "bytes");
+	cell_count(table, context, "kicks");
+	cell_count(table, context, "waiting_packets");
+}
+
+void
+print_contexts(const json_t *result, FILE *out)
+{
+	static const struct column columns[] = {
+		{ "context", false }, { "worker", true }, { "state", false },	  { "address", false },
+		{ "vlan", true },     { "weight", true }, { "limit Mb/s", true }, { "turns", true },
+		{ "packets", true },  { "bytes", true },  { "kicks", true },	  { "waiting", true },
+	};
+	struct table *table = table_new(columns, COLUMNS(columns));
+	json_t *context;
+	size_t i;
+
+	json_array_foreach(json_object_get(result, "contexts"), i, context)
+		add_context(table, context);
+	fprintf(out, "multiplexing: %s\n", value_text(result, "multiplexing"));
+	print_section(table, out);
+}
+
 static void
 print_fdb_summary(const json_t *result, FILE *out)
 {
@@ -350,6 +402,13 @@ print_port_change(const json_t *result, FILE *out)
 {
 	fprintf(out, "port %s was %s (%s); packets waited for %lld us\n", value_text(result, "port"),
 		value_text(result, "done"), value_text(result, "type"), (long long)value_count(result, "held_us"));
+}
+
+void
+print_context_change(const json_t *result, FILE *out)
+{
+	fprintf(out, "context %s was %s; its port is %s\n", value_text(result, "context"), value_text(result, "done"),
+		value_text(result, "state"));
 }
 
 void

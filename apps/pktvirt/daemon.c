@@ -21,6 +21,7 @@
 #include "core/hot_ports.h"
 #include "core/report.h"
 #include "core/restage.h"
+#include "core/revocation.h"
 #include "core/telemetry.h"
 #include "vio/fault.h"
 
@@ -98,6 +99,20 @@ change_ports(json_t *request, char *error, size_t size)
 }
 
 static json_t *
+change_context(json_t *request, char *error, size_t size)
+{
+	const char *revoked = json_string_value(json_object_get(request, "revoke"));
+	const char *granted = json_string_value(json_object_get(request, "grant"));
+
+	if (revoked != NULL)
+		return pv_context_revoke(running, revoked, error, size);
+	if (granted != NULL)
+		return pv_context_grant(running, granted, error, size);
+	snprintf(error, size, "context needs \"revoke\" or \"grant\": the name of a context");
+	return NULL;
+}
+
+static json_t *
 answer(const char *command, json_t *request, char *error, size_t size)
 {
 	const char *port = json_string_value(json_object_get(request, "port"));
@@ -112,12 +127,14 @@ answer(const char *command, json_t *request, char *error, size_t size)
 		return stage(request, error, size);
 	if (strcmp(command, "port") == 0)
 		return change_ports(request, error, size);
+	if (strcmp(command, "context") == 0)
+		return change_context(request, error, size);
 	if (strcmp(command, "version") == 0)
 		return json_pack("{s:s, s:s}", "pktvirt", PV_VERSION, "dpdk", rte_version());
 	snprintf(error, size,
 		 strcmp(command, "doctor") == 0 ?
 			 "doctor needs \"port\"" :
-			 "no command \"%s\": expected show, attach, doctor, stage, port or version",
+			 "no command \"%s\": expected show, attach, doctor, stage, port, context or version",
 		 command);
 	return NULL;
 }

@@ -79,7 +79,7 @@ offload_json(const struct pv_port_counters *sum)
 const char *
 pv_report_state(const struct pv_port *port)
 {
-	return port->up ? "up" : "down";
+	return port->revoked ? "revoked" : port->up ? "up" : "down";
 }
 
 static json_t *
@@ -429,6 +429,9 @@ pv_report_doctor(const struct pv_datapath *datapath, const char *name, char *err
 		return NULL;
 	}
 	summary = json_array();
+	if (port->revoked)
+		json_array_append_new(summary,
+				      json_string("its guest is shut out: pktvirt-ctl context grant lets it in"));
 	json_array_append_new(summary, port->up ? json_sprintf("a guest is attached, with %u of %u queue pairs in use",
 							       port->active_queues, port->queues) :
 						  json_string("no guest is attached: \"accepted\" means nothing yet"));

@@ -10,7 +10,7 @@
 
 #include "core/datapath.h"
 
-/* "up" or "down". */
+/* "up", "down" or "revoked". */
 const char *pv_report_state(const struct pv_port *port);
 
 json_t *pv_report_ports(const struct pv_datapath *datapath);

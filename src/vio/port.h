@@ -80,6 +80,13 @@ struct pv_port_type {
 	 */
 	void (*begin_rebind)(struct pv_port *port);
 	void (*end_rebind)(struct pv_port *port);
+	/*
+	 * Shuts the port's guest out, or lets it in again, and says so in port->revoked. A guest that is shut out stays
+	 * connected, and its port is down: when this returns nothing of ours uses its rings or memory, nor will until
+	 * it is let in, whoever attaches. Not on a worker, and not while they are held. NULL: ports of the type have no
+	 * guests.
+	 */
+	void (*set_granted)(struct pv_port *port, bool granted);
 	/* Looks at what nobody tells of, such as a link; once a second, on the main thread. NULL: there is nothing. */
 	void (*look)(struct pv_port *port);
 	/*
@@ -122,6 +129,7 @@ struct pv_port {
 	bool tells; /* what it has watched (see `watch`) and `listen` tell of all frames, without signals */
 	bool copies;			/* tx_burst is done with a packet when it returns: it may refer to a guest */
 	_Atomic bool up;		/* a guest or link is there; down ports are neither polled nor sent to */
+	_Atomic bool revoked;		/* its guest is shut out (core/revocation.h) */
 	_Atomic uint16_t active_queues; /* queue pairs in use by the guest, 1 to queues; meaningful while up */
 	_Atomic uint16_t owner[PV_QUEUES_MAX]; /* worker of each queue pair; changes only while workers are held */
 

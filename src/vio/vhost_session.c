@@ -517,8 +517,11 @@ attach_guest(struct pv_vhost *vhost, int vid)
 		remember_guest(vhost);
 		pv_vio_attach(vhost->vio, vid, vhost->remembered);
 	}
-	vhost->port->set_up(vhost->port, true);
-	pv_log_limited(&vhost->events, PV_LOG_INFO, vhost->port->name, "guest attached: %s driver, %s ring%s",
+	vhost->attached = true;
+	if (!vhost->port->revoked)
+		vhost->port->set_up(vhost->port, true);
+	pv_log_limited(&vhost->events, PV_LOG_INFO, vhost->port->name, "guest attached%s: %s driver, %s ring%s",
+		       vhost->port->revoked ? ", and stays shut out" : "",
 		       (features & (1ULL << VIRTIO_F_VERSION_1)) != 0 ? "virtio 1" : "legacy",
 		       (features & (1ULL << VIRTIO_F_RING_PACKED)) != 0 ? "packed" : "split",
 		       (features & (1ULL << VIRTIO_NET_F_MRG_RXBUF)) != 0 ? ", mergeable buffers" : "");
@@ -540,6 +543,7 @@ on_guest(int vid)
 static void
 detach_guest(struct pv_vhost *vhost, int vid)
 {
+	vhost->attached = false;
 	vhost->port->set_up(vhost->port, false);
 	if (vhost->vio != NULL)
 		pv_vio_detach(vhost->vio, vid);
@@ -555,8 +559,7 @@ drop_connection(struct pv_vhost *vhost)
 {
 	int vid = vhost->connection;
 
-	/* A guest that was stopped (pv_vio_stop) is attached still, though its port is down. */
-	if (vhost->port->up || (vhost->vio != NULL && vhost->vio->attached))
+	if (vhost->attached)
 		detach_guest(vhost, vid);
 	end_connection(vhost, vid);
 }
@@ -672,6 +675,45 @@ pv_vhost_session_rebind(struct pv_vhost *vhost, const struct pv_port_env *env)
 	pv_vio_rebind(vhost->vio, env);
 	if (!vhost->in_message)
 		pv_vio_resume(vhost->vio, vhost->vio->vid);
+}
+
+/* No worker uses the rings any more when the port is down. Within a message they are paused already. */
+static void
+shut_out(struct pv_vhost *vhost)
+{
+	vhost->port->revoked = true;
+	vhost->port->set_up(vhost->port, false);
+	if (vhost->vio == NULL)
+		return;
+	if (!vhost->in_message) {
+		pv_vio_pause(vhost->vio, vhost->vio->vid);
+		pv_vio_resume(vhost->vio, vhost->vio->vid); /* which does not, as it is now */
+	}
+	for (uint16_t queue = 0; queue < vhost->port->queues; queue++)
+		pv_vio_drop_held(vhost->vio, queue);
+}
+
+static void
+let_in(struct pv_vhost *vhost)
+{
+	vhost->port->revoked = false;
+	if (!vhost->attached)
+		return;
+	if (vhost->vio != NULL && !vhost->in_message)
+		pv_vio_resume(vhost->vio, vhost->vio->vid);
+	if (vhost->vio == NULL || !vhost->vio->stopped)
+		vhost->port->set_up(vhost->port, true);
+}
+
+void
+pv_vhost_session_set_granted(struct pv_vhost *vhost, bool granted)
+{
+	pthread_mutex_lock(&vhost->lock);
+	if (granted)
+		let_in(vhost);
+	else
+		shut_out(vhost);
+	pthread_mutex_unlock(&vhost->lock);
 }
 
 void

@@ -18,6 +18,9 @@ void pv_vhost_session_rebind(struct pv_vhost *vhost, const struct pv_port_env *e
 void pv_vhost_session_begin_rebind(struct pv_vhost *vhost);
 void pv_vhost_session_end_rebind(struct pv_vhost *vhost);
 
+/* As struct pv_port_type has it. */
+void pv_vhost_session_set_granted(struct pv_vhost *vhost, bool granted);
+
 /* Forgets it and its guest, after the library has let go of the socket. What outlives us of the guest stays. */
 void pv_vhost_session_remove(struct pv_vhost *vhost);
 

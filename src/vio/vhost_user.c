@@ -341,18 +341,25 @@ vhost_end_rebind(struct pv_port *port)
 	pv_vhost_session_end_rebind(port->priv);
 }
 
+static void
+vhost_set_granted(struct pv_port *port, bool granted)
+{
+	pv_vhost_session_set_granted(port->priv, granted);
+}
+
 static json_t *
 vhost_report(const struct pv_port *port)
 {
 	const struct pv_vhost *vhost = port->priv;
 	uint64_t accepted = vhost->accepted;
 
-	json_t *report = json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:s, s:o}", "socket", vhost->socket, "mode",
-				   mode_names[vhost->mode], "data_path", data_path_names[vhost->data_path], "frontend",
-				   pv_frontend_names[vhost->frontend], "connected", vhost->connection >= 0,
-				   "attachments", (json_int_t)vhost->attachments, "ring",
-				   (accepted & (1ULL << VIRTIO_F_RING_PACKED)) != 0 ? "packed" : "split", "features",
-				   pv_vhost_feature_names(port->up ? accepted : 0));
+	json_t *report =
+		json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:I, s:s, s:o}", "socket", vhost->socket, "mode",
+			  mode_names[vhost->mode], "data_path", data_path_names[vhost->data_path], "frontend",
+			  pv_frontend_names[vhost->frontend], "connected", vhost->connection >= 0, "attached",
+			  vhost->attached, "revoked", port->revoked, "attachments", (json_int_t)vhost->attachments,
+			  "ring", (accepted & (1ULL << VIRTIO_F_RING_PACKED)) != 0 ? "packed" : "split", "features",
+			  pv_vhost_feature_names(port->up ? accepted : 0));
 
 	if (vhost->vio != NULL)
 		json_object_update_new(report, pv_vio_report(vhost->vio));
@@ -383,6 +390,7 @@ const struct pv_port_type pv_port_vhost_user = {
 	.rebind = vhost_rebind,
 	.begin_rebind = vhost_begin_rebind,
 	.end_rebind = vhost_end_rebind,
+	.set_granted = vhost_set_granted,
 	.report = vhost_report,
 	.doctor = vhost_doctor,
 };

@@ -49,6 +49,7 @@ struct pv_vhost {
 	uint64_t accepted_own;	      /* of PV_VHOST_OWN_FEATURES */
 	_Atomic uint64_t attachments; /* guests that came, in all */
 	bool ring_enabled[2 * PV_QUEUES_MAX];
+	bool attached;		     /* a guest is there, whether the port is up or not */
 	bool in_message;	     /* between the hooks around one that may change rings or memory */
 	pthread_mutex_t lock;	     /* held in each callback of the library, and while the port is rebound */
 	struct pv_vhost_guard guard; /* of the connection */

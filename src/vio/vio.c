@@ -699,7 +699,7 @@ load_rings(struct pv_vio *vio, int vid)
 void
 pv_vio_resume(struct pv_vio *vio, int vid)
 {
-	if (vio->attached && vio->memory_known && !vio->stopped)
+	if (vio->attached && vio->memory_known && !vio->stopped && !vio->port->revoked)
 		load_rings(vio, vid);
 	vio->paused = false;
 }

@@ -192,7 +192,10 @@ void pv_vio_announce(struct pv_vio *vio, const uint8_t mac[RTE_ETHER_ADDR_LEN]);
 /* The library says that the ring of a place is complete and enabled, or not. */
 void pv_vio_enable_ring(struct pv_vio *vio, uint16_t ring, bool enabled);
 
-/* Before and after something that may change memory or rings of `vid`. Nothing when no guest is attached. */
+/*
+ * Before and after something that may change memory or rings of `vid`. Nothing when no guest is attached. A port whose
+ * guest is shut out (struct pv_port: revoked) is not resumed.
+ */
 void pv_vio_pause(struct pv_vio *vio, int vid);
 void pv_vio_resume(struct pv_vio *vio, int vid);
 

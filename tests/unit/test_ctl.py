@@ -58,6 +58,17 @@ CHANGE = {
 }
 ADDED = {"port": "vm9", "done": "added", "type": "vhost-user", "state": "down", "held_us": 99}
 REMOVED = {"port": "vm0", "done": "removed", "type": "tap", "held_us": 1234}
+CONTEXTS = {
+    "time_ns": 1, "multiplexing": "contexts",
+    "contexts": [
+        {"name": "vm0", "worker": 0, "state": "active", "address": "52:54:00:00:00:01", "vlan": 7, "weight": 3,
+         "rate_limit_mbps": 1000, "turns": 12, "packets": 3456, "bytes": 345600, "kicks": 2, "waiting_packets": 1},
+        {"name": "vm1", "worker": 1, "state": "revoked", "address": None, "vlan": 0, "weight": 1,
+         "rate_limit_mbps": 0, "turns": 0, "packets": 0, "bytes": 0, "kicks": 0, "waiting_packets": 0},
+    ],
+}
+REVOKED = {"context": "vm0", "done": "revoked", "state": "revoked"}
+GRANTED = {"context": "vm0", "done": "granted", "state": "up"}
 DOCTOR = {
     "port": "vm0", "state": "up", "summary": ["a guest is attached, with 1 of 2 queue pairs in use"],
     "features": [
@@ -101,13 +112,18 @@ class FakeDaemon:
                 lines.flush()
 
     def answer(self, request):
-        results = {"ports": PORTS, "stages": STAGES, "workers": WORKERS, "fdb": FDB, "config": CONFIG}
+        results = {"ports": PORTS, "stages": STAGES, "workers": WORKERS, "fdb": FDB, "config": CONFIG,
+                   "contexts": CONTEXTS}
         if request["command"] == "show":
             return {"ok": True, "result": self.grown(results[request["what"]])}
         if request["command"] == "version":
             return {"ok": True, "result": {"pktvirt": "0.1.0", "dpdk": "DPDK 22.11.11"}}
         if request["command"] == "stage":
             return self.change(request["name"])
+        if request["command"] == "context" and "vm1" in request.values():
+            return {"ok": False, "error": 'context "vm1" is revoked already'}
+        if request["command"] == "context":
+            return {"ok": True, "result": REVOKED if "revoke" in request else GRANTED}
         if request["command"] == "port":
             return self.change_ports(request)
         if request["port"] != "vm0":
@@ -309,6 +325,21 @@ buffer-passing  shared     stage shared-buffer-rings
         self.assert_prints(["port", "remove", "vm0"], "port vm0 was removed (tap); packets waited for 1234 us\n")
         self.assertEqual(self.daemon.requests, [{"command": "port", "remove": "vm0"}])
 
+    def test_show_contexts(self):
+        self.assert_prints(["show", "contexts"], """\
+multiplexing: contexts
+
+context  worker  state    address            vlan  weight  limit Mb/s  turns  packets    bytes  kicks  waiting
+vm0           0  active   52:54:00:00:00:01     7       3       1,000     12    3,456  345,600      2        1
+vm1           1  revoked  -                     -       1           -      0        0        0      0        0
+""")
+
+    def test_context(self):
+        self.assert_prints(["context", "revoke", "vm0"], "context vm0 was revoked; its port is revoked\n")
+        self.assert_prints(["context", "grant", "vm0"], "context vm0 was granted; its port is up\n")
+        self.assertEqual(self.daemon.requests,
+                         [{"command": "context", "revoke": "vm0"}, {"command": "context", "grant": "vm0"}])
+
     def test_top_once_compares_two_samples(self):
         self.assert_prints(["top", "--once", "--interval", "0.1"], """\
 worker  cpu   busy  packets/s  packets/call  cycles/packet
@@ -328,6 +359,8 @@ wire0  down          0         0          0          0        0
                     ("attach", "vm0", "--for", "uml"): {"port": "vm0", "for": "uml", "text": "the lines\n"},
                     ("stage", "set", "batched-syscalls", "on"): CHANGE,
                     ("port", "add", '{"name": "vm9"}'): ADDED, ("port", "remove", "vm0"): REMOVED,
+                    ("context", "revoke", "vm0"): REVOKED, ("context", "grant", "vm0"): GRANTED,
+                    ("show", "contexts"): CONTEXTS,
                     ("version",): {"pktvirt": "0.1.0", "dpdk": "DPDK 22.11.11"}}
         for arguments, value in expected.items():
             with self.subTest(arguments=arguments):
@@ -386,6 +419,9 @@ class Failures(Base):
         self.assert_fails(["port", "add", '{"name": "vm8", "mtu": 1}'],
                           "port.mtu: 1: expected 68 to 9000\nport: no type: expected one of: tap")
 
+    def test_a_context_that_is_revoked_already(self):
+        self.assert_fails(["context", "revoke", "vm1"], 'context "vm1" is revoked already')
+
     def test_a_port_that_cannot_be_read(self):
         path = self.directory.name + "/port.json"
         self.assert_fails(["port", "add", "@" + path], "unable to open %s: No such file or directory" % path)
@@ -411,11 +447,11 @@ class Usage(unittest.TestCase):
         (): "a command is missing",
         ("shwo", "ports"): 'unknown command "shwo"; did you mean "show"?',
         ("frobnicate",): 'unknown command "frobnicate": expected one of: show, top, attach, doctor, stage, '
-                         'port, version',
-        ("show",): "show needs one of: ports, stages, workers, fdb, config",
+                         'port, context, version',
+        ("show",): "show needs one of: ports, stages, workers, contexts, fdb, config",
         ("show", "prots"): 'unknown object of show "prots"; did you mean "ports"?',
         ("show", "everything"): 'unknown object of show "everything": expected one of: '
-                                "ports, stages, workers, fdb, config",
+                                "ports, stages, workers, contexts, fdb, config",
         ("show", "ports", "vm0"): 'show: unexpected argument "vm0"',
         ("version", "now"): 'version: unexpected argument "now"',
         ("attach",): "attach needs a port",
@@ -445,6 +481,10 @@ class Usage(unittest.TestCase):
         ("port", "add", "{}", "{}"): 'port add: unexpected argument "{}"',
         ("port", "add", "name=vm9"): "port add: the port is not JSON: '[' or '{' expected near 'name'",
         ("port", "add", '{"a":1,"a":2}'): "port add: the port is not JSON: duplicate object key near '\"a\"'",
+        ("context",): "context needs a verb: revoke NAME, grant NAME",
+        ("context", "revok", "a"): 'unknown verb of context "revok"; did you mean "revoke"?',
+        ("context", "grant"): "context grant needs the name of a port with a guest",
+        ("context", "revoke", "a", "b"): 'context revoke: unexpected argument "b"',
         ("doctor", "\udcff"): "argument 2 is no UTF-8",
         ("version", "--sokcet", "x"): 'unknown option "--sokcet"; did you mean "--socket"?',
         ("version", "--frobnicate"): 'unknown option "--frobnicate"',
