@@ -950,6 +950,15 @@ per_frame(uint64_t times, uint64_t frames)
 	return frames > 0 ? (double)times / (double)frames : 0.0;
 }
 
+/* How memory is protected, or that of the next guest is to be. */
+static const char *
+protection_of(const struct pv_vio *vio)
+{
+	if (vio->memory.window != NULL)
+		return pv_protection_names[PV_PROTECT_WINDOW];
+	return pv_protection_names[vio->attached ? PV_PROTECT_VALIDATE : vio->protection];
+}
+
 json_t *
 pv_vio_report(const struct pv_vio *vio)
 {
@@ -965,8 +974,7 @@ pv_vio_report(const struct pv_vio *vio)
 	return json_pack("{s:s, s:s, s:s, s:s?, s:s?, s:I, s:f, s:f, s:o, s:o}", "buffers",
 			 vio->copy_break == PV_COPY_ALL ? "copy" : "shared", "pages",
 			 vio->io_channel.way == PV_CHANNEL_GRANT ? "grant" : "persistent", "protection",
-			 pv_protection_names[vio->memory.window != NULL ? PV_PROTECT_WINDOW : PV_PROTECT_VALIDATE],
-			 "no_window", vio->no_window, "stopped", vio->stopped ? vio->why : NULL, "notifications",
-			 (json_int_t)calls, "notifications_per_frame", per_frame(calls, frames), "mappings_per_frame",
-			 per_frame(maps, frames), "control", report_control(vio), "rings", rings);
+			 protection_of(vio), "no_window", vio->no_window, "stopped", vio->stopped ? vio->why : NULL,
+			 "notifications", (json_int_t)calls, "notifications_per_frame", per_frame(calls, frames),
+			 "mappings_per_frame", per_frame(maps, frames), "control", report_control(vio), "rings", rings);
 }

@@ -169,7 +169,7 @@ def unread_answers_stop_nobody(directory):
             is_in_state(switch, "vm0", "down")
         wait_until("the log says so", lambda: "vm0: cut off: the frontend does not read" in switch.log.read_text())
         with frontend(directory, "vm0").attach() as vm0:
-            check_delivery("its port serves the next one", vm0, vm1)
+            check_delivery("its port serves the next one", vm0, vm1, source=HOSTILE)
         wait_until("every frame is accounted for", lambda: is_conserved(switch))
 
 
@@ -217,7 +217,7 @@ def long_chains_stop_nobody(directory):
             before = drops(switch, "vm0", "oversized")
             hostile.send([frame(BROADCAST, HOSTILE, 1600)])
             wait_until("a frame of 1600 bytes is oversized", lambda: drops(switch, "vm0", "oversized") == before + 1)
-            check_delivery("after it", hostile, vm1)
+            check_delivery("after it", hostile, vm1, source=HOSTILE)
         wait_until("every frame is accounted for", lambda: is_conserved(switch))
 
 
@@ -306,7 +306,7 @@ def nonsense_in_the_rings_stops_nobody(directory):
                 check_delivery(f"beside {nonsense.__name__.replace('_', ' ')}", vm1, vm2, WINDOW)
             is_in_state(switch, "vm0", "down")
         with frontend(directory, "vm0").attach() as vm0:
-            check_delivery("its port serves the next one", vm0, vm1)
+            check_delivery("its port serves the next one", vm0, vm1, source=HOSTILE)
             check_delivery("and gives it what is for it", vm1, vm0)
         wait_until("every frame is accounted for", lambda: is_conserved(switch))
 
@@ -325,7 +325,7 @@ def restarts_do_not_fill_the_log(directory):
         check_equal(ports(switch)["vm0"]["detail"]["attachments"], RESTARTS + 1, f"{RESTARTS} restarts were seen")
         lines = len(switch.log.read_text().splitlines()) - before
         check(lines < FEW_LINES, f"they have put fewer than {FEW_LINES} lines in the log", lines)
-        check_delivery("the port works", hostile, neighbour)
+        check_delivery("the port works", hostile, neighbour, source=HOSTILE)
         check_delivery("both ways", neighbour, hostile)
 
 

@@ -30,7 +30,7 @@ from frontend import (
     VERSION,
     VIRTIO_F_VERSION_1,
 )
-from hostile_frontend import check_delivery, frontend, is_in_state, switch_for
+from hostile_frontend import HOSTILE, check_delivery, frontend, is_in_state, switch_for
 from support import check, check_equal, is_conserved, ports, run, say, wait_until, workspace
 
 RESET_OWNER = 4
@@ -568,7 +568,7 @@ def bad_messages_cut_their_sender_off(directory):
         wait_until("no descriptor is left of all this", lambda: descriptors(switch) == open_before)
         wait_until("and no memory", lambda: mappings(switch) == mapped_before)
         with frontend(directory, "vm0").attach() as vm0:
-            check_delivery("the port serves the next one", vm0, pair[0])
+            check_delivery("the port serves the next one", vm0, pair[0], source=HOSTILE)
         wait_until("every frame is accounted for", lambda: is_conserved(switch))
 
 
@@ -665,7 +665,7 @@ def a_flood_of_messages_stops_nobody(directory):
         check_delivery(f"beside {FLOOD} messages", *pair, FRAMES, flood)
         hostile.ask(GET_FEATURES)
         hostile.receive()  # what the others have sent to everybody
-        check_delivery("and their sender is served", hostile, pair[0])
+        check_delivery("and their sender is served", hostile, pair[0], source=HOSTILE)
         lines = len(switch.log.read_text().splitlines()) - before
         check(lines < 10, "the log says little of it", lines)
 
@@ -779,7 +779,7 @@ def memory_that_is_cut_while_in_use_stops_nobody(directory):
                 check_delivery(f"beside memory of which {size} bytes are left", *pair)
                 is_alive(switch)
         with frontend(directory, "vm0").attach() as vm0:
-            check_delivery("the port serves the next one", vm0, pair[0])
+            check_delivery("the port serves the next one", vm0, pair[0], source=HOSTILE)
         wait_until("every frame is accounted for", lambda: is_conserved(switch))
 
 
