@@ -116,11 +116,16 @@ wake(struct pv_port *port, uint16_t queue)
 	pv_worker_wake(owner_of(port, queue), port->id);
 }
 
-/* An event of the relay. */
+/* An event of the relay: on the worker itself, which is about to look, or on the relay's thread. */
 static void
 wake_slot(struct pv_port *port, uint16_t slot)
 {
-	wake(port, slot < PV_QUEUES_MAX ? slot : 0);
+	struct pv_worker *worker = owner_of(port, slot < PV_QUEUES_MAX ? slot : 0);
+
+	if (worker->runs && pthread_equal(worker->thread, pthread_self()))
+		pv_doorbells_note(&worker->doorbells, port->id);
+	else
+		pv_worker_wake(worker, port->id);
 }
 
 static void

@@ -10,8 +10,8 @@ state_of(const struct pv_datapath *datapath, const struct pv_port *port)
 {
 	const struct pv_turns *turns = datapath->workers[port->owner[0]]->turns;
 
-	if (!port->up)
-		return "down";
+	if (port->revoked || !port->up)
+		return pv_report_state(port);
 	return pv_turns_is_active(turns, port->id) ? "active" : "idle";
 }
 

@@ -99,7 +99,7 @@ become_idle(struct loop *loop, struct pv_port *port)
 {
 	struct pv_turn *turn = &loop->turns->turn[port->id];
 
-	if (port->up && !port->tells)
+	if (!port->tells)
 		return;
 	if (port->up && listen_to(loop->worker, port, true)) {
 		listen_to(loop->worker, port, false);
@@ -256,7 +256,8 @@ sleep_until_rung(struct loop *loop)
 	if (longest_ns == 0)
 		return;
 	rte_rcu_qsbr_thread_offline(qsbr, worker->id);
-	if (pv_doorbells_prepare_sleep(&worker->doorbells))
+	/* Who sets `leave` rings then: that ring may have been taken already, and then `leave` is seen here. */
+	if (pv_doorbells_prepare_sleep(&worker->doorbells) && !worker->datapath->leave)
 		pv_relay_wait(worker->datapath->relay, worker->id, longest_ns);
 	pv_doorbells_wake_up(&worker->doorbells);
 	rte_rcu_qsbr_thread_online(qsbr, worker->id);
