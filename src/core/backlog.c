@@ -369,6 +369,20 @@ displace(struct pv_backlog *backlog, struct egress *from, uint32_t buffers)
 	return true;
 }
 
+/*
+ * The same where most of a long queue is in its next burst already, which no lane has: it loses the newest of that to a
+ * queue that would be shorter. Else receivers that take nothing could have all the room there is.
+ */
+static bool
+displace_chosen(struct pv_backlog *backlog, struct egress *from, const struct egress *to, uint32_t buffers)
+{
+	if (from == to || from->n_chosen == 0 || from->buffers <= to->buffers + buffers)
+		return false;
+	drop(backlog, from, from->chosen[--from->n_chosen], PV_DROP_RING_FULL);
+	backlog->counters.displaced++;
+	return true;
+}
+
 /* Room for a frame in a sender's lane, which may not be there yet (NULL). */
 static bool
 make_room(struct pv_backlog *backlog, struct egress *egress, const struct lane *lane, uint32_t needed)
@@ -384,7 +398,8 @@ make_room(struct pv_backlog *backlog, struct egress *egress, const struct lane *
 	while (parts->buffers + needed > parts->buffers_max) {
 		struct egress *longest = longest_queue(parts);
 
-		if (longest == NULL || !displace(backlog, longest, own + needed))
+		if (longest == NULL ||
+		    (!displace(backlog, longest, own + needed) && !displace_chosen(backlog, longest, egress, needed)))
 			return false;
 		if (longest != egress)
 			end_if_empty(backlog, longest);

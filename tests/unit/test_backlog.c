@@ -345,6 +345,30 @@ all_queues_together_have_no_more_than_their_share_of_the_pool(void **state)
 	end(&it);
 }
 
+/* Of the frames that wait for these, all are in a next burst. */
+static void
+receivers_that_take_nothing_do_not_have_all_of_that_share(void **state)
+{
+	struct rig it = rig(19);
+
+	for (uint16_t to = 2; to < 18; to++) {
+		testbed_limit(it.testbed, to, 0);
+		for (int i = 0; i < PV_BURST_MAX; i++)
+			send_to(&it, to, 0, 60);
+		flush(&it);
+		pv_backlog_run(it.worker);
+	}
+	assert_in_range(it.worker->backlog->frames, QUEUE_MAX - 1, QUEUE_MAX);
+	send_many(&it, 1, 50, 60);
+	assert_int_equal(pv_backlog_waiting_of(it.worker, 1), 50);
+	assert_true(it.worker->backlog->frames <= QUEUE_MAX);
+	assert_int_equal(take(&it, 50), 50);
+	assert_int_equal(it.arrived[1], 50);
+	for (uint16_t to = 2; to < 18; to++)
+		pv_backlog_forget_port(it.worker, to);
+	end(&it);
+}
+
 static void
 a_frame_that_has_waited_for_too_long_is_dropped(void **state)
 {
@@ -707,6 +731,7 @@ main(void)
 		cmocka_unit_test(a_sender_alone_may_fill_the_queues_limit_and_loses_its_newest_beyond),
 		cmocka_unit_test(who_is_greediest_loses_when_another_comes),
 		cmocka_unit_test(all_queues_together_have_no_more_than_their_share_of_the_pool),
+		cmocka_unit_test(receivers_that_take_nothing_do_not_have_all_of_that_share),
 		cmocka_unit_test(a_frame_that_has_waited_for_too_long_is_dropped),
 		cmocka_unit_test(a_guest_with_more_than_a_burst_waiting_is_blocked_until_its_lane_is_shorter),
 		cmocka_unit_test(a_guest_is_blocked_no_longer_than_backpressure_us_at_once),
