@@ -14,6 +14,10 @@
 #define QUEUE_BUFFERS 2048 /* that wait for one queue */
 #define QUEUES_MAX 256	   /* that frames wait for at once; beyond that they are dropped */
 #define LANES_MAX 4096	   /* the same of lanes */
+#define DEAR_US 5	   /* more for an attempt, and for each buffer that it sent, is dear; */
+#define DEAR_TIMES 2	   /* so often in a row is no accident; */
+#define DEAR_SHARE 32	   /* and one part in so many of the time is for those, */
+#define DEAR_PAUSE_US 1000 /* with no longer a pause */
 
 /* A frame that waits. */
 struct entry {
@@ -44,6 +48,7 @@ struct egress {
 	struct pv_port *port;
 	uint16_t queue;
 	uint16_t n_chosen, n_lanes;
+	uint16_t dear;	   /* attempts to send, in a row, that were; DEAR_TIMES at most */
 	uint32_t times_up; /* of the port, when they began to wait */
 	uint32_t buffers;
 	uint64_t look_at;		    /* before, none has waited for too long */
@@ -65,7 +70,8 @@ struct pv_backlog_parts {
 	struct egresses free_egresses, used;
 	uint32_t buffers, buffers_max, queue_max;
 	uint32_t room; /* bytes in a buffer */
-	uint64_t hold_cycles, backpressure_cycles;
+	uint64_t hold_cycles, backpressure_cycles, dear_cycles;
+	uint64_t dear_from; /* time stamp from which a queue may be tried again whose attempts are dear */
 };
 
 /* --- making ------------------------------------------------------------------------------------------------------- */
@@ -92,6 +98,7 @@ take_options(struct pv_backlog *backlog)
 	uint64_t hz = rte_get_tsc_hz();
 
 	backlog->parts->hold_cycles = options->hold_us * hz / 1000000;
+	backlog->parts->dear_cycles = DEAR_US * hz / 1000000;
 	backlog->parts->backpressure_cycles = options->backpressure_us * hz / 1000000;
 }
 
@@ -283,6 +290,7 @@ begin_egress(struct pv_backlog *backlog, struct pv_port *port, uint16_t queue)
 	TAILQ_INIT(&egress->lanes);
 	egress->port = port;
 	egress->queue = queue;
+	egress->dear = 0;
 	egress->times_up = port->times_up;
 	egress->look_at = UINT64_MAX;
 	backlog->place[port->id][queue] = (uint16_t)(egress - parts->all_egresses + 1);
@@ -572,6 +580,41 @@ send_some(struct pv_backlog *backlog, struct egress *egress)
 	return total;
 }
 
+/* The next time is the turn of another such queue, if there is one. */
+static void
+pause_dear(struct pv_backlog_parts *parts, struct egress *egress, uint64_t start)
+{
+	uint64_t now = rte_rdtsc(), longest = parts->dear_cycles / DEAR_US * DEAR_PAUSE_US;
+
+	parts->dear_from = now + RTE_MIN((now - start) * DEAR_SHARE, longest);
+	TAILQ_REMOVE(&parts->used, egress, link);
+	TAILQ_INSERT_TAIL(&parts->used, egress, link);
+}
+
+/*
+ * Sends what there is room for, in each round: that costs next to nothing while the queue is full. But a guest can have
+ * us fill a long row of small buffers before they turn out to be too few for a frame; all such queues together have a
+ * small part of the time. Returns how many frames.
+ */
+static uint32_t
+try_to_send(struct pv_backlog *backlog, struct egress *egress)
+{
+	struct pv_backlog_parts *parts = backlog->parts;
+	uint32_t buffers = egress->buffers, sent;
+	uint64_t start = rte_rdtsc();
+
+	if (egress->dear == DEAR_TIMES && start < parts->dear_from)
+		return 0;
+	sent = send_some(backlog, egress);
+	if (likely(rte_rdtsc() - start <= parts->dear_cycles * (1 + buffers - egress->buffers)))
+		egress->dear = 0;
+	else if (egress->dear < DEAR_TIMES)
+		egress->dear++;
+	if (unlikely(egress->dear == DEAR_TIMES))
+		pause_dear(parts, egress, start);
+	return sent;
+}
+
 static void
 drop_expired(struct pv_backlog *backlog, struct egress *egress, struct entry *entry)
 {
@@ -635,7 +678,7 @@ retry(struct pv_backlog *backlog, struct egress *egress, uint64_t now)
 		return drop_all(backlog, egress, PV_DROP_PORT_DOWN);
 	if (port->owner[egress->queue] != backlog->parts->worker->id) /* nobody has moved it: it is not ours to use */
 		return drop_all(backlog, egress, PV_DROP_RING_FULL);
-	left = send_some(backlog, egress);
+	left = try_to_send(backlog, egress);
 	if (now >= egress->look_at)
 		left += expire(backlog, egress, now);
 	end_if_empty(backlog, egress);
@@ -648,11 +691,11 @@ pv_backlog_retry(struct pv_worker *worker)
 	struct pv_backlog *backlog = worker->backlog;
 	struct pv_section_counters *section = &worker->counters.section[PV_SECTION_TRANSMIT];
 	uint64_t notified = pv_notified.cycles, now = rte_rdtsc();
-	struct egress *egress, *next;
+	struct egress *egress, *next, *last = TAILQ_LAST(&backlog->parts->used, egresses);
 	uint32_t left = 0;
 
 	for (egress = TAILQ_FIRST(&backlog->parts->used); egress != NULL; egress = next) {
-		next = TAILQ_NEXT(egress, link);
+		next = egress != last ? TAILQ_NEXT(egress, link) : NULL; /* behind it are those that had their turn */
 		left += retry(backlog, egress, now);
 	}
 	section->calls++;

@@ -389,6 +389,50 @@ a_frame_that_has_waited_for_too_long_is_dropped(void **state)
 	end(&it);
 }
 
+/* --- receivers that cost time ------------------------------------------------------------------------------------- */
+
+#define SLOW_US 20
+
+static uint32_t slow_attempts;
+
+/* Takes nothing, and takes its time, as where there are many small buffers, and too few. */
+static uint16_t
+slow_tx(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+{
+	slow_attempts++;
+	rte_delay_us_block(SLOW_US);
+	return 0;
+}
+
+static void
+receivers_that_cost_time_have_a_small_part_of_it_together(void **state)
+{
+	const struct pv_port_ops slow = { .tx_burst = slow_tx }, *ops;
+	struct rig it = rig(5);
+	uint64_t start, all;
+
+	ops = port_of(&it, 2)->ops;
+	for (uint16_t to = 2; to < 5; to++) {
+		testbed_limit(it.testbed, to, 0);
+		send_to(&it, to, 0, 60);
+		flush(&it);
+		port_of(&it, to)->ops = &slow;
+	}
+	slow_attempts = 0;
+	start = rte_rdtsc();
+	for (all = 0; all < rte_get_tsc_hz() / 20; all = rte_rdtsc() - start) {
+		send_many(&it, 1, 1, 60);
+		assert_in_range(take(&it, 1), 0, 1); /* the other receiver's is sent at once */
+		assert_int_equal(it.arrived[1], it.next[1]);
+	}
+	assert_in_range(slow_attempts, 6, 9 + all * 1000000 / rte_get_tsc_hz() / SLOW_US / 16);
+	for (uint16_t to = 2; to < 5; to++)
+		port_of(&it, to)->ops = ops;
+	for (uint16_t to = 2; to < 5; to++)
+		pv_backlog_forget_port(it.worker, to);
+	end(&it);
+}
+
 /* --- backpressure ------------------------------------------------------------------------------------------------- */
 
 static void
@@ -733,6 +777,7 @@ main(void)
 		cmocka_unit_test(all_queues_together_have_no_more_than_their_share_of_the_pool),
 		cmocka_unit_test(receivers_that_take_nothing_do_not_have_all_of_that_share),
 		cmocka_unit_test(a_frame_that_has_waited_for_too_long_is_dropped),
+		cmocka_unit_test(receivers_that_cost_time_have_a_small_part_of_it_together),
 		cmocka_unit_test(a_guest_with_more_than_a_burst_waiting_is_blocked_until_its_lane_is_shorter),
 		cmocka_unit_test(a_guest_is_blocked_no_longer_than_backpressure_us_at_once),
 		cmocka_unit_test(a_wire_is_never_blocked),
