@@ -5,6 +5,7 @@
 
 #include <rte_common.h>
 
+#define FRAME_BYTES_LEAST 60   /* IEEE 802.3 has no shorter ones; a guest may make those of 14 */
 #define FRAME_BYTES_FIRST 1514 /* before anything is known of a context's frames */
 
 void
@@ -57,9 +58,9 @@ pv_turns_charge(struct pv_turns *turns, uint16_t context, uint32_t frames, uint6
 	turn->last_frame = now;
 	if (turn->share == 0)
 		return;
-	turn->frame_bytes = RTE_MAX((uint32_t)(bytes / frames), 1u);
-	turn->deficit -= (int64_t)bytes;
-	pv_rate_charge(&turn->rate, (uint32_t)bytes, now);
+	turn->frame_bytes = RTE_MAX((uint32_t)(bytes / frames), (uint32_t)FRAME_BYTES_LEAST);
+	turn->deficit -= (int64_t)RTE_MAX(bytes, (uint64_t)frames * FRAME_BYTES_LEAST);
+	pv_rate_charge(&turn->rate, (uint32_t)RTE_MIN(bytes, (uint64_t)UINT32_MAX), now);
 	turns->someone_may |= more && turn->deficit > 0;
 }
 

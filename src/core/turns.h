@@ -25,6 +25,12 @@
 #include "base/limits.h"
 #include "core/rate.h"
 
+/*
+ * What a chain costs that turns out to be no frame: as much as a long one, since to find that out may take as much
+ * time. It is not free for a guest to have us look at nonsense.
+ */
+#define PV_TURN_LOST_BYTES 9018
+
 struct pv_turn_counters {
 	uint64_t turns;	    /* polls that found frames, */
 	uint64_t passed_by; /* and passes in which it was not polled: it had overdrawn, or is to wait */
@@ -37,6 +43,7 @@ struct pv_turn {
 	int64_t deficit;      /* bytes */
 	uint32_t share;	      /* bytes of a filling; 0: no deficit is kept */
 	uint32_t frame_bytes; /* of its last frames, on average */
+	uint16_t first_queue; /* of those that the worker has of it: where its next turn begins */
 	uint64_t last_frame;  /* time stamp of the last poll that found some */
 	struct pv_rate rate;  /* its limit; the caller sets it */
 	struct pv_turn_counters counters;
@@ -68,7 +75,10 @@ pv_turns_is_active(const struct pv_turns *turns, uint16_t context)
  */
 uint16_t pv_turn_burst(const struct pv_turn *turn, uint64_t now);
 
-/* It gave frames; they cost it `bytes`. `more`: as many as it was asked for, so that there may be more. */
+/*
+ * It gave frames; they cost it `bytes`, or what as many of the shortest would. `more`: as many as it was asked for, so
+ * that there may be more.
+ */
 void pv_turns_charge(struct pv_turns *turns, uint16_t context, uint32_t frames, uint64_t bytes, bool more,
 		     uint64_t now);
 

@@ -155,16 +155,28 @@ begin(struct loop *loop)
 
 /* --- a pass ------------------------------------------------------------------------------------------------------- */
 
+/*
+ * A burst of each queue of a wire; of a context one of all its queues together, whatever their number. It begins with
+ * the queue behind the one that the burst before ended with. Lost frames count as well as packets.
+ */
 static uint32_t
-poll_queues(struct pv_worker *worker, struct pv_port *port)
+poll_queues(struct pv_worker *worker, struct pv_port *port, struct pv_turn *turn)
 {
 	const struct pv_route *route = &worker->route[port->id];
+	const uint64_t *frames = &worker->ports[port->id].rx_packets, end = *frames + worker->burst_max;
+	uint16_t first = turn->first_queue;
 	uint32_t packets = 0;
 
 	for (uint16_t i = 0; i < route->count; i++) {
-		const struct pv_queue queue = { .port = port, .queue = route->queues[i] };
+		const struct pv_queue queue = { .port = port, .queue = route->queues[(first + i) % route->count] };
 
 		packets += pv_worker_poll(worker, &queue);
+		if (turn->share == 0)
+			continue;
+		turn->first_queue = (uint16_t)((first + i + 1) % route->count);
+		if (*frames >= end)
+			break;
+		worker->burst_max = (uint16_t)(end - *frames);
 	}
 	return packets;
 }
@@ -175,19 +187,22 @@ take_turn(struct loop *loop, uint16_t id)
 	struct pv_worker *worker = loop->worker;
 	struct pv_port *port = worker->datapath->ports[id];
 	struct pv_turn *turn = &loop->turns->turn[id];
-	uint64_t bytes = worker->ports[id].rx_bytes;
+	uint64_t bytes = worker->ports[id].rx_bytes, frames = worker->ports[id].rx_packets;
+	uint16_t burst = pv_turn_burst(turn, loop->now);
 	uint32_t packets;
 
-	worker->burst_max = pv_turn_burst(turn, loop->now);
-	if (worker->burst_max == 0 || pv_backlog_blocks(port, loop->now)) {
+	if (burst == 0 || pv_backlog_blocks(port, loop->now)) {
 		turn->counters.passed_by++;
 		return 0;
 	}
+	worker->burst_max = burst;
 	worker->flooded_bytes = 0;
-	packets = poll_queues(worker, port);
-	if (packets > 0) {
-		bytes = worker->ports[id].rx_bytes - bytes + worker->flooded_bytes;
-		pv_turns_charge(loop->turns, id, packets, bytes, packets >= worker->burst_max, loop->now);
+	packets = poll_queues(worker, port, turn);
+	frames = worker->ports[id].rx_packets - frames;
+	if (frames > 0) {
+		bytes = worker->ports[id].rx_bytes - bytes + worker->flooded_bytes +
+			(frames - packets) * PV_TURN_LOST_BYTES;
+		pv_turns_charge(loop->turns, id, (uint32_t)frames, bytes, frames >= burst, loop->now);
 	} else if (loop->now - turn->last_frame > loop->idle_cycles) {
 		become_idle(loop, port);
 	}

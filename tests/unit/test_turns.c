@@ -94,6 +94,17 @@ flooding_senders_get_the_same_bytes_whatever_their_frames(void **state)
 		assert_near((double)senders[i].sent, (double)senders[0].sent);
 }
 
+/* The greedy one makes frames of their headers alone. */
+static void
+frames_too_short_for_a_wire_cost_as_much_as_the_shortest(void **state)
+{
+	struct sender senders[] = { { .frame_bytes = 14, .weight = 1 }, { .frame_bytes = 60, .weight = 1 } };
+
+	begin_all(senders, RTE_DIM(senders));
+	run_passes(senders, RTE_DIM(senders), 100000);
+	assert_near((double)senders[0].sent / 14, (double)senders[1].sent / 60);
+}
+
 static void
 shares_go_by_weight(void **state)
 {
@@ -186,6 +197,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(flooding_senders_get_the_same_bytes_whatever_their_frames),
+		TEST(frames_too_short_for_a_wire_cost_as_much_as_the_shortest),
 		TEST(shares_go_by_weight),
 		TEST(who_sends_little_is_served_and_holds_up_nobody),
 		TEST(nobody_saves_up_for_later),

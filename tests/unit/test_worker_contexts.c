@@ -145,9 +145,9 @@ offer(struct guest *guest, uint32_t frames)
 }
 
 static struct testbed *
-start(uint16_t workers, uint32_t idle_us, bool mute)
+start_type(const struct pv_port_type *type, uint16_t workers, uint32_t idle_us, bool mute)
 {
-	struct testbed_setup setup = { .ports = PORTS, .workers = workers, .type = &guest_type };
+	struct testbed_setup setup = { .ports = PORTS, .workers = workers, .type = type };
 	struct testbed *testbed;
 
 	setup.stages[0] = pv_stage_find("multi-context-demux");
@@ -161,8 +161,16 @@ start(uint16_t workers, uint32_t idle_us, bool mute)
 	assert_non_null(testbed);
 	testbed_datapath(testbed)->contexts.idle_us = idle_us;
 	testbed_port(testbed, MUTE)->tells = !mute;
+	for (uint16_t i = 0; i < PORTS; i++)
+		testbed_port(testbed, i)->weight = 1;
 	assert_int_equal(pv_datapath_start(testbed_datapath(testbed)), 0);
 	return testbed;
+}
+
+static struct testbed *
+start(uint16_t workers, uint32_t idle_us, bool mute)
+{
+	return start_type(&guest_type, workers, idle_us, mute);
 }
 
 static uint64_t
@@ -305,6 +313,116 @@ workers_that_sleep_are_held(void **state)
 	testbed_free(testbed);
 }
 
+/* --- greedy guests ------------------------------------------------------------------------------------------------ */
+
+enum { GREEDY, OTHER, GREEDY_QUEUES = 8 };
+
+static struct {
+	bool nonsense;		     /* the greedy guest makes chains available that are no frames */
+	uint64_t turns[2];	     /* of the two */
+	uint32_t frames, frames_max; /* of the greedy one since the other was polled */
+	_Atomic bool done;
+} greed;
+
+/* From the time on that both are there. */
+static void
+count_greed(const struct pv_port *port, uint16_t count)
+{
+	if (port->id == GREEDY && greed.turns[OTHER] == 0)
+		return;
+	greed.turns[port->id]++;
+	greed.frames += port->id == GREEDY ? count : 0;
+	if (port->id == GREEDY)
+		return;
+	greed.frames_max = RTE_MAX(greed.frames_max, greed.frames);
+	greed.frames = 0;
+	greed.done = greed.turns[OTHER] >= 2000;
+}
+
+/* Each queue is full until it is done. */
+static uint16_t
+take_always(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+{
+	uint16_t n = 0;
+
+	if (greed.done)
+		return 0;
+	count_greed(port, count);
+	if (port->id == GREEDY && greed.nonsense) {
+		port->count_drop(port, queue, PV_DROP_BAD_CHAIN, count);
+		return 0;
+	}
+	while (n < count && (packets[n] = make_frame(port->framework, port->id, n)) != NULL)
+		n++;
+	return n;
+}
+
+static uint16_t
+give_all(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+{
+	rte_pktmbuf_free_bulk(packets, count);
+	return count;
+}
+
+static int
+open_greedy(struct pv_port *port, const void *options, const struct pv_port_env *env)
+{
+	static const struct pv_port_ops greedy = { .rx_burst = take_always, .tx_burst = give_all };
+	static const struct pv_port_ops quiet = { .rx_burst = take_frames, .tx_burst = give_all };
+
+	memset(&guests[port->id], 0, sizeof(guests[port->id]));
+	port->ops = port->id <= OTHER ? &greedy : &quiet;
+	port->queues = port->active_queues = port->id == GREEDY ? GREEDY_QUEUES : 1;
+	return 0;
+}
+
+static int
+start_greedy(struct pv_port *port)
+{
+	port->set_up(port, true);
+	return 0;
+}
+
+static void
+close_greedy(struct pv_port *port)
+{
+}
+
+static const struct pv_port_type greedy_type = {
+	.name = "greedy",
+	.summary = "has always more",
+	.open = open_greedy,
+	.start = start_greedy,
+	.close = close_greedy,
+};
+
+static void
+run_greedy(bool nonsense)
+{
+	struct testbed *testbed;
+
+	memset(&greed, 0, sizeof(greed));
+	greed.nonsense = nonsense;
+	testbed = start_type(&greedy_type, 1, 20, true);
+	while (!greed.done || rte_mempool_in_use_count(testbed_datapath(testbed)->pool) > 0)
+		sched_yield();
+	testbed_free(testbed);
+}
+
+static void
+a_turn_is_one_burst_however_many_queues_a_guest_has(void **state)
+{
+	run_greedy(false);
+	assert_in_range(greed.frames_max, 1, 2 * PV_BURST_MAX); /* a pass, and another one when deficits are filled */
+}
+
+static void
+chains_that_are_no_frames_are_not_free(void **state)
+{
+	run_greedy(true);
+	assert_true(greed.turns[GREEDY] < greed.turns[OTHER] / 4);
+}
+
 static int
 start_eal(void **state)
 {
@@ -321,6 +439,8 @@ main(void)
 		cmocka_unit_test(no_frame_is_forgotten_between_two_workers),
 		cmocka_unit_test(a_worker_sleeps_when_all_are_idle),
 		cmocka_unit_test(workers_that_sleep_are_held),
+		cmocka_unit_test(a_turn_is_one_burst_however_many_queues_a_guest_has),
+		cmocka_unit_test(chains_that_are_no_frames_are_not_free),
 	};
 
 	return cmocka_run_group_tests(tests, start_eal, NULL);
