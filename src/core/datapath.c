@@ -305,6 +305,7 @@ pv_datapath_put_port(struct pv_datapath *datapath, struct pv_port *port)
 	if (result != 0)
 		return result;
 	datapath->uses_vlans |= port->vlan != 0;
+	pv_rate_init(&datapath->rates[port->id], port->rate_limit_mbps, rte_rdtsc());
 	datapath->ports[port->id] = port;
 	datapath->n_ports = RTE_MAX(datapath->n_ports, (uint16_t)(port->id + 1));
 	return 0;

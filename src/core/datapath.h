@@ -9,6 +9,7 @@
 
 #include "core/hold.h"
 #include "core/multiplexing.h"
+#include "core/rate.h"
 #include "core/rebalance.h"
 #include "core/relay.h"
 #include "core/watchdog.h"
@@ -38,8 +39,9 @@ struct pv_datapath {
 	struct pv_rebalance rebalance;
 	struct pv_watchdog watchdog;
 	struct pv_steering steering;
-	_Atomic bool leave; /* workers end what they run: they are to be held, or */
-	_Atomic bool stop;  /* to end */
+	struct pv_rate rates[PV_PORTS_MAX]; /* limits of contexts, by port id */
+	_Atomic bool leave;		    /* workers end what they run: they are to be held, or */
+	_Atomic bool stop;		    /* to end */
 	bool running;
 };
 

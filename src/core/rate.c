@@ -22,6 +22,7 @@ pv_rate_init(struct pv_rate *rate, uint32_t mbps, uint64_t now)
 	};
 
 	*rate = (struct pv_rate){ .start = now };
+	rte_spinlock_init(&rate->lock);
 	rate->limited = mbps > 0 && rte_meter_srtcm_profile_config(&rate->profile, &params) == 0 &&
 			rte_meter_srtcm_config(&rate->meter, &rate->profile) == 0;
 	rate->meter.time = 0; /* of ours, which begins here */
@@ -69,6 +70,7 @@ pv_rate_charge(struct pv_rate *rate, uint32_t bytes, uint64_t now)
 {
 	if (!rate->limited)
 		return;
+	rte_spinlock_lock(&rate->lock);
 	go_on_to(rate, now);
 	while (bytes > 0) {
 		uint32_t part = (uint32_t)RTE_MIN(rate->profile.cbs, (uint64_t)bytes);
@@ -77,4 +79,5 @@ pv_rate_charge(struct pv_rate *rate, uint32_t bytes, uint64_t now)
 		bytes -= part;
 	}
 	rate->until = rate->start + (rate->time + PARTS - 1) / PARTS;
+	rte_spinlock_unlock(&rate->lock);
 }

@@ -44,7 +44,7 @@ pv_turn_burst(const struct pv_turn *turn, uint64_t now)
 {
 	if (turn->share == 0)
 		return PV_BURST_MAX;
-	if (turn->deficit <= 0 || !pv_rate_allows(&turn->rate, now))
+	if (turn->deficit <= 0 || (turn->rate != NULL && !pv_rate_allows(turn->rate, now)))
 		return 0;
 	return (uint16_t)RTE_MIN(turn->share / turn->frame_bytes + 1, (uint32_t)PV_BURST_MAX);
 }
@@ -60,7 +60,8 @@ pv_turns_charge(struct pv_turns *turns, uint16_t context, uint32_t frames, uint6
 		return;
 	turn->frame_bytes = RTE_MAX((uint32_t)(bytes / frames), (uint32_t)FRAME_BYTES_LEAST);
 	turn->deficit -= (int64_t)RTE_MAX(bytes, (uint64_t)frames * FRAME_BYTES_LEAST);
-	pv_rate_charge(&turn->rate, (uint32_t)RTE_MIN(bytes, (uint64_t)UINT32_MAX), now);
+	if (turn->rate != NULL)
+		pv_rate_charge(turn->rate, (uint32_t)RTE_MIN(bytes, (uint64_t)UINT32_MAX), now);
 	turns->someone_may |= more && turn->deficit > 0;
 }
 

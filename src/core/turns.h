@@ -45,7 +45,7 @@ struct pv_turn {
 	uint32_t frame_bytes; /* of its last frames, on average */
 	uint16_t first_queue; /* of those that the worker has of it: where its next turn begins */
 	uint64_t last_frame;  /* time stamp of the last poll that found some */
-	struct pv_rate rate;  /* its limit; the caller sets it */
+	struct pv_rate *rate; /* its limit, at all workers together; the caller sets it. NULL: none */
 	struct pv_turn_counters counters;
 };
 

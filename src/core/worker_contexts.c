@@ -131,7 +131,7 @@ static void
 begin(struct loop *loop)
 {
 	struct pv_worker *worker = loop->worker;
-	const struct pv_datapath *datapath = worker->datapath;
+	struct pv_datapath *datapath = worker->datapath;
 	struct pv_turns *turns = loop->turns;
 
 	memset(turns->active, 0, sizeof(turns->active));
@@ -146,7 +146,7 @@ begin(struct loop *loop)
 			continue;
 		listen_to(worker, port, false);
 		pv_turns_begin(turns, port->id, share_of(datapath, port), loop->now);
-		pv_rate_init(&turns->turn[port->id].rate, port->rate_limit_mbps, loop->now);
+		turns->turn[port->id].rate = &datapath->rates[port->id];
 		loop->n_ports++;
 		loop->n_mute += !port->tells;
 	}

@@ -145,7 +145,7 @@ offer(struct guest *guest, uint32_t frames)
 }
 
 static struct testbed *
-start_type(const struct pv_port_type *type, uint16_t workers, uint32_t idle_us, bool mute)
+make_type(const struct pv_port_type *type, uint16_t workers, uint32_t idle_us, bool mute)
 {
 	struct testbed_setup setup = { .ports = PORTS, .workers = workers, .type = type };
 	struct testbed *testbed;
@@ -163,6 +163,14 @@ start_type(const struct pv_port_type *type, uint16_t workers, uint32_t idle_us, 
 	testbed_port(testbed, MUTE)->tells = !mute;
 	for (uint16_t i = 0; i < PORTS; i++)
 		testbed_port(testbed, i)->weight = 1;
+	return testbed;
+}
+
+static struct testbed *
+start_type(const struct pv_port_type *type, uint16_t workers, uint32_t idle_us, bool mute)
+{
+	struct testbed *testbed = make_type(type, workers, idle_us, mute);
+
 	assert_int_equal(pv_datapath_start(testbed_datapath(testbed)), 0);
 	return testbed;
 }
@@ -319,6 +327,7 @@ enum { GREEDY, OTHER, GREEDY_QUEUES = 8 };
 
 static struct {
 	bool nonsense;		     /* the greedy guest makes chains available that are no frames */
+	uint64_t enough;	     /* turns of the other, then both are done */
 	uint64_t turns[2];	     /* of the two */
 	uint32_t frames, frames_max; /* of the greedy one since the other was polled */
 	_Atomic bool done;
@@ -336,7 +345,8 @@ count_greed(const struct pv_port *port, uint16_t count)
 		return;
 	greed.frames_max = RTE_MAX(greed.frames_max, greed.frames);
 	greed.frames = 0;
-	greed.done = greed.turns[OTHER] >= 2000;
+	if (greed.turns[OTHER] == greed.enough)
+		greed.done = true;
 }
 
 /* Each queue is full until it is done. */
@@ -403,6 +413,7 @@ run_greedy(bool nonsense)
 
 	memset(&greed, 0, sizeof(greed));
 	greed.nonsense = nonsense;
+	greed.enough = 2000;
 	testbed = start_type(&greedy_type, 1, 20, true);
 	while (!greed.done || rte_mempool_in_use_count(testbed_datapath(testbed)->pool) > 0)
 		sched_yield();
@@ -423,6 +434,32 @@ chains_that_are_no_frames_are_not_free(void **state)
 	assert_true(greed.turns[GREEDY] < greed.turns[OTHER] / 4);
 }
 
+/* Two workers poll queues of the guest. */
+static void
+a_limit_is_for_all_queues_of_a_guest_together(void **state)
+{
+	const uint32_t mbps = 80;
+	struct testbed *testbed;
+	struct pv_datapath *datapath;
+	uint64_t start_cycles, bytes;
+
+	memset(&greed, 0, sizeof(greed));
+	testbed = make_type(&greedy_type, 2, 20, true);
+	datapath = testbed_datapath(testbed);
+	pv_rate_init(&datapath->rates[GREEDY], mbps, rte_rdtsc());
+	start_cycles = rte_rdtsc();
+	assert_int_equal(pv_datapath_start(datapath), 0);
+	usleep(200000);
+	greed.done = true;
+	bytes = datapath->workers[0]->ports[GREEDY].rx_bytes + datapath->workers[1]->ports[GREEDY].rx_bytes;
+	assert_true(datapath->workers[0]->ports[GREEDY].rx_bytes > 0);
+	assert_true(datapath->workers[1]->ports[GREEDY].rx_bytes > 0);
+	assert_in_range(bytes, 1, 100000 + (rte_rdtsc() - start_cycles) * 1.2 * mbps * 125000 / rte_get_tsc_hz());
+	while (rte_mempool_in_use_count(datapath->pool) > 0)
+		sched_yield();
+	testbed_free(testbed);
+}
+
 static int
 start_eal(void **state)
 {
@@ -440,6 +477,7 @@ main(void)
 		cmocka_unit_test(a_worker_sleeps_when_all_are_idle),
 		cmocka_unit_test(workers_that_sleep_are_held),
 		cmocka_unit_test(a_turn_is_one_burst_however_many_queues_a_guest_has),
+		cmocka_unit_test(a_limit_is_for_all_queues_of_a_guest_together),
 		cmocka_unit_test(chains_that_are_no_frames_are_not_free),
 	};
 
