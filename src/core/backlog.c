@@ -38,6 +38,8 @@ struct lane {
 	uint16_t sender;
 	bool in_turn;
 	bool clogs; /* counted in port->clogged_lanes */
+	bool has_blocked;
+	uint32_t sent_then; /* by the queue, when it last had the sender blocked */
 	uint64_t deficit;
 };
 TAILQ_HEAD(lanes, lane);
@@ -48,6 +50,7 @@ struct egress {
 	struct pv_port *port;
 	uint16_t queue;
 	uint16_t n_chosen, n_lanes;
+	uint32_t sent;	   /* frames, since then */
 	uint16_t dear;	   /* attempts to send, in a row, that were; DEAR_TIMES at most */
 	uint32_t times_up; /* of the port, when they began to wait */
 	uint32_t buffers;
@@ -178,13 +181,20 @@ tell_sender(const struct pv_backlog_parts *parts, const struct egress *egress, s
 		atomic_fetch_sub_explicit(&lane->port->clogged_lanes, 1, memory_order_relaxed);
 }
 
-/* More of the sender has come though much of it waits: it is left alone for a while from now on, or still is. */
+/*
+ * More of the sender has come though much of it waits: it is left alone for a while from now on, or still is. Not again
+ * for a receiver that has taken nothing meanwhile: to wait is of no use there, and nobody is to hold up what others get
+ * by doing nothing.
+ */
 static void
-block_sender(const struct pv_backlog_parts *parts, const struct lane *lane, uint64_t now)
+block_sender(const struct pv_backlog_parts *parts, const struct egress *egress, struct lane *lane, uint64_t now)
 {
-	if (lane->clogs && atomic_load_explicit(&lane->port->blocked_until, memory_order_relaxed) <= now)
-		atomic_store_explicit(&lane->port->blocked_until, now + parts->backpressure_cycles,
-				      memory_order_relaxed);
+	if (!lane->clogs || atomic_load_explicit(&lane->port->blocked_until, memory_order_relaxed) > now ||
+	    (lane->has_blocked && lane->sent_then == egress->sent))
+		return;
+	lane->has_blocked = true;
+	lane->sent_then = egress->sent;
+	atomic_store_explicit(&lane->port->blocked_until, now + parts->backpressure_cycles, memory_order_relaxed);
 }
 
 static void
@@ -290,6 +300,7 @@ begin_egress(struct pv_backlog *backlog, struct pv_port *port, uint16_t queue)
 	TAILQ_INIT(&egress->lanes);
 	egress->port = port;
 	egress->queue = queue;
+	egress->sent = 0;
 	egress->dear = 0;
 	egress->times_up = port->times_up;
 	egress->look_at = UINT64_MAX;
@@ -449,7 +460,7 @@ push(struct pv_backlog *backlog, struct egress *egress, struct rte_mbuf *packet,
 	if (sender < PV_PORTS_MAX)
 		backlog->waiting[sender]++;
 	tell_sender(parts, egress, lane);
-	block_sender(parts, lane, now);
+	block_sender(parts, egress, lane, now);
 }
 
 static void
@@ -552,6 +563,7 @@ send_chosen(struct pv_backlog *backlog, struct egress *egress)
 	for (uint16_t i = 0; i < egress->n_chosen; i++)
 		packets[i] = egress->chosen[i]->packet;
 	sent = port->ops->tx_burst(port, egress->queue, packets, egress->n_chosen);
+	egress->sent += sent;
 	for (uint16_t i = 0; i < sent; i++) {
 		counters->tx_packets++;
 		counters->tx_bytes += egress->chosen[i]->bytes;

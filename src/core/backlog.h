@@ -19,8 +19,8 @@
  * waits for a port that is down, and nothing that waited for one guest is given to the next (port->times_up).
  *
  * Backpressure: a guest with more than a burst in a lane is not to be polled (pv_backlog_blocks), until the lane is
- * shorter, and for backpressure-us at once: what else it may have to say is not to wait for ever. Wires are always
- * polled: all the others' frames come the same way.
+ * shorter, and for backpressure-us at once: what else it may have to say is not to wait for ever, and not again for a
+ * receiver that takes nothing. Wires are always polled: all the others' frames come the same way.
  *
  * Ownership: a frame that waits is the backlog's. Frames that refer to a guest's memory are copied before, so that no
  * guest's leaving waits for another's full ring. A backlog belongs to its worker alone; counters are read by anyone.

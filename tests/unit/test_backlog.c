@@ -470,6 +470,29 @@ a_guest_is_blocked_no_longer_than_backpressure_us_at_once(void **state)
 }
 
 static void
+a_receiver_that_takes_nothing_has_nobody_blocked_for_long(void **state)
+{
+	struct rig it = rig(2);
+	uint64_t before;
+
+	it.datapath->contexts.backpressure_us = 1000;
+	pv_backlog_choose(it.worker);
+	send_many(&it, 0, 2 * PV_BURST_MAX, 60);
+	for (int i = 0; i < 3; i++) {
+		rte_delay_us_block(1500);
+		before = rte_rdtsc();
+		send_many(&it, 0, 1, 60);
+		assert_int_equal(take(&it, 0), 0);
+		assert_true(port_of(&it, 0)->clogged_lanes > 0);
+		assert_true(port_of(&it, 0)->blocked_until <= before);
+	}
+	take(&it, 1);
+	send_many(&it, 0, PV_BURST_MAX, 60);
+	assert_true(port_of(&it, 0)->blocked_until > before);
+	end(&it);
+}
+
+static void
 a_wire_is_never_blocked(void **state)
 {
 	struct rig it = rig_with(&(struct testbed_setup){ .ports = 2, .wires = 1 });
@@ -780,6 +803,7 @@ main(void)
 		cmocka_unit_test(receivers_that_cost_time_have_a_small_part_of_it_together),
 		cmocka_unit_test(a_guest_with_more_than_a_burst_waiting_is_blocked_until_its_lane_is_shorter),
 		cmocka_unit_test(a_guest_is_blocked_no_longer_than_backpressure_us_at_once),
+		cmocka_unit_test(a_receiver_that_takes_nothing_has_nobody_blocked_for_long),
 		cmocka_unit_test(a_wire_is_never_blocked),
 		cmocka_unit_test(nothing_waits_for_a_port_that_is_down),
 		cmocka_unit_test(the_next_guest_is_not_given_what_waited_for_the_one_before),
