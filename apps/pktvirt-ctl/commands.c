@@ -232,8 +232,7 @@ run_stage(const struct request *request, const char *path)
 			     request->json, print_change);
 }
 
-/* --- ports ----------------------------------------------------------------------------------------------------------
- */
+/* --- ports -------------------------------------------------------------------------------------------------------- */
 
 /* The JSON that a word is, or the file that it names, or standard input; NULL with the reason in `mistake`. */
 static json_t *

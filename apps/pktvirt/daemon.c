@@ -45,7 +45,7 @@ show(json_t *request, char *error, size_t size)
 		return pv_report_contexts(running);
 	if (what != NULL && strcmp(what, "config") == 0)
 		return pv_report_config(running);
-	snprintf(error, size, "nothing called \"%s\" to show: expected ports, stages, workers, fdb, contexts or config",
+	snprintf(error, size, "nothing called \"%s\" to show: expected ports, stages, workers, contexts, fdb or config",
 		 what != NULL ? what : "");
 	return NULL;
 }
@@ -188,7 +188,7 @@ watch(int epoll, int fd)
 	epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
 
-/* The table's ageing, the watchdog, what ports look at, and where contexts are. */
+/* The table's ageing, what ports look at, and where contexts are and their frames arrive. */
 static void
 do_chores(int timer)
 {

@@ -40,7 +40,7 @@ struct pv_backlog_counters {
 	uint64_t kept;	    /* frames that came here; of these, */
 	uint64_t expired;   /* waited for too long, and */
 	uint64_t displaced; /* gave way to those of another sender */
-	uint64_t refused;   /* frames that did: their sender had enough waiting, or there was no room */
+	uint64_t refused;   /* frames that did not come here: enough of their sender waited, or there was no room */
 };
 
 struct pv_backlog {

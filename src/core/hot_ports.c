@@ -15,8 +15,7 @@
 #include "core/turns.h"
 #include "core/worker_queues.h"
 
-/* --- with the workers held ------------------------------------------------------------------------------------------
- */
+/* --- with the workers held ---------------------------------------------------------------------------------------- */
 
 static uint64_t
 hold(struct pv_datapath *datapath)
@@ -90,8 +89,7 @@ clear_counters(struct pv_datapath *datapath, uint16_t id)
 	}
 }
 
-/* --- the list of the configuration ----------------------------------------------------------------------------------
- */
+/* --- the list of the configuration -------------------------------------------------------------------------------- */
 
 static void
 set_number_of_ports(struct pv_datapath *datapath, size_t n)
@@ -122,8 +120,7 @@ unlist_port(struct pv_datapath *datapath, const char *name)
 	set_number_of_ports(datapath, n - 1);
 }
 
-/* --- adding ---------------------------------------------------------------------------------------------------------
- */
+/* --- adding ------------------------------------------------------------------------------------------------------- */
 
 static uint16_t
 free_id(const struct pv_datapath *datapath)
@@ -260,8 +257,7 @@ pv_port_add(struct pv_datapath *datapath, json_t *described, char *error, size_t
 			 "state", pv_report_state(port), "held_us", (json_int_t)held_us);
 }
 
-/* --- removing -------------------------------------------------------------------------------------------------------
- */
+/* --- removing ----------------------------------------------------------------------------------------------------- */
 
 void
 pv_remove_port(struct pv_datapath *datapath, struct pv_port *port, uint64_t *held_us)

@@ -2,7 +2,8 @@
 /*
  * The primitive "multiplexing": how guests share the switch.
  *
- * bridge          one learning bridge; every guest that is attached is polled in every round. What runs today.
+ * bridge          one learning bridge; every guest that is attached is polled in every round. What runs where no
+ *                 baseline asks otherwise.
  * hooked-bridge   the same with a chain of hooks and rules that each packet passes, as in Xen's driver domain
  *                 (core/bridge_hooks.h).
  * contexts        each guest has a context of its own: an address that only it may use, turns by weight, a doorbell
@@ -24,7 +25,7 @@ struct rte_mbuf;
 /* What the stage multi-context-demux is given. */
 struct pv_contexts_options {
 	uint32_t protection;	  /* enum pv_protection */
-	uint32_t idle_us;	  /* without a frame, until a context is told by its doorbell and not polled */
+	uint32_t idle_us;	  /* that a context is polled without a frame, before its doorbell has to tell */
 	uint32_t quantum;	  /* bytes of a turn of a context of weight 1 */
 	uint32_t hold_us;	  /* that a frame waits for its receiver's full queue */
 	uint32_t backpressure_us; /* that a sender waits for its receiver, at once */

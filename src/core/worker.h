@@ -29,7 +29,7 @@
 
 #define PV_MAILBOX_SIZE 1024 /* packets between two workers */
 
-/* What a worker is told of by signals (base/critical.h): its ports by their id, and */
+/* What a worker is told of by signals (base/critical.h) or doorbells (core/doorbells.h): its ports by their id, and */
 #define PV_SOURCE_MAIL PV_PORTS_MAX	   /* that there are packets in its mailboxes, */
 #define PV_SOURCE_LEAVE (PV_PORTS_MAX + 1) /* and that datapath->leave was set */
 
@@ -126,17 +126,19 @@ struct pv_route {
 };
 
 struct pv_worker {
+	struct pv_doorbells doorbells; /* while it polls, with contexts; first, as it has cache lines of its own */
 	struct pv_datapath *datapath;
+	pthread_t thread;
+	_Atomic bool runs; /* `thread` is there */
 	uint16_t id;
 	uint16_t cpu;
 	unsigned int lcore;
-	pthread_t thread;
-	_Atomic bool runs;	/* `thread` is there */
 	uint64_t watched_round; /* counters.rounds, when the watchdog last looked */
-	uint32_t now_s;		/* pv_now_s(), kept once a second */
 	uint64_t next_second;
+	uint32_t now_s;		 /* pv_now_s(), kept once a second */
+	uint16_t n_queues;	 /* of */
+	uint16_t burst_max;	 /* packets that it takes of a queue at once */
 	struct pv_queue *queues; /* owned, to be polled */
-	uint16_t n_queues;
 	struct pv_route route[PV_PORTS_MAX];
 	struct pv_fan egress;			  /* switched, before the egress stages */
 	struct pv_fan send;			  /* after them, before tx_burst */
@@ -148,14 +150,12 @@ struct pv_worker {
 	const struct pv_path *path;	  /* as chosen for the worker's shape */
 	void *path_state;		  /* of `way` */
 	_Atomic uint32_t generation;	  /* changes when decisions of stages or `path` may have changed */
-	struct pv_worker_counters counters;
 	uint32_t flooded_bytes; /* of copies made since its loop has set this to 0: its sender's (core/turns.h) */
+	struct pv_worker_counters counters;
 	struct pv_port_counters *ports;	 /* by port id */
 	struct pv_interrupts interrupts; /* while it gathers its calls of guests */
 	struct pv_events events;	 /* while it is told by signals */
-	struct pv_doorbells doorbells;	 /* while it polls, with contexts, */
-	struct pv_turns *turns;		 /* and who is polled then */
-	uint16_t burst_max;		 /* packets that it takes of a queue at once */
+	struct pv_turns *turns;		 /* while it polls, with contexts: who is polled */
 };
 
 /* Seconds of the monotonic clock: the time of the switching table. */

@@ -41,7 +41,8 @@
  * (it has waited for hold-us, or its lane is full).
  *
  * Counted for each context (pktvirt-ctl show contexts): turns, passes in which it was passed by, kicks, frames that
- * wait.
+ * wait; for each worker (show workers): those of its contexts, and what came of frames that waited and of calls that
+ * were gathered.
  */
 #include "core/contexts.h"
 #include "core/multiplexing.h"
@@ -52,13 +53,13 @@ static const struct pv_option options[] = {
 	PV_OPTION_ENUM(struct pv_contexts_options, protection, "protection", pv_protection_names, PV_PROTECT_VALIDATE,
 		       "how a guest's addresses are kept within its memory: looked up one by one, or by a window"),
 	PV_OPTION_UINT(struct pv_contexts_options, idle_us, "idle-us", 0, 1000000, 500,
-		       "without a frame, until a context is no longer polled and its doorbell tells of the next"),
+		       "how long a context is polled without a frame, before its doorbell has to tell of the next"),
 	PV_OPTION_UINT(struct pv_contexts_options, quantum, "quantum", 1518, 1048576, 98304,
 		       "bytes that a context of weight 1 may send in a turn while others wait for theirs"),
 	PV_OPTION_UINT(struct pv_contexts_options, hold_us, "hold-us", 0, 1000000, 100000,
-		       "that a frame waits for its receiver's full queue before it is dropped"),
+		       "how long a frame waits for its receiver's full queue before it is dropped"),
 	PV_OPTION_UINT(struct pv_contexts_options, backpressure_us, "backpressure-us", 0, 100000, 1000,
-		       "that a sender is not polled at once while what it has sent waits for its receiver"),
+		       "how long a sender is left alone, at a time, while what it has sent waits for its receiver"),
 	PV_OPTION_BOOL(struct pv_contexts_options, rebalance, "rebalance", true,
 		       "contexts move from a worker with much load to one with little"),
 	PV_OPTION_END,
