@@ -25,6 +25,25 @@ pv_is_context(const struct pv_port *port)
 	return port->role == PV_ROLE_GUEST;
 }
 
+/* An address as in struct pv_port, address; */
+static inline uint64_t
+pv_context_address(const uint8_t mac[6])
+{
+	uint64_t address = 1;
+
+	for (int i = 5; i >= 0; i--)
+		address = address << 8 | mac[i];
+	return address;
+}
+
+/* and the bytes of one that is known. */
+static inline void
+pv_context_mac(uint64_t address, uint8_t mac[6])
+{
+	for (int i = 0; i < 6; i++)
+		mac[i] = (uint8_t)(address >> 8 * i);
+}
+
 /* As switch_burst of struct pv_multiplexing. */
 void pv_contexts_switch_burst(struct pv_worker *worker, struct rte_mbuf **packets, uint16_t count);
 

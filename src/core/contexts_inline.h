@@ -6,17 +6,6 @@
 #include "core/contexts.h"
 #include "core/switch_inline.h"
 
-/* An address as in struct pv_port, address. */
-static inline uint64_t
-pv_context_address(const uint8_t mac[6])
-{
-	uint64_t address = 1;
-
-	for (int i = 5; i >= 0; i--)
-		address = address << 8 | mac[i];
-	return address;
-}
-
 /* For a frame whose source is not the context's address: claims it if there is none yet. As `admit` of the rules. */
 bool pv_contexts_admit_first(struct pv_worker *worker, struct pv_switch_memory *memory, struct rte_mbuf *packet);
 

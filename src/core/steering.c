@@ -8,7 +8,6 @@
 #include "core/contexts.h"
 #include "core/datapath.h"
 
-#define ADDRESS_KNOWN (1ULL << 48)
 #define GROUP_BIT 1u /* of an address's first byte: of no single guest */
 
 /* A rule: frames for an address (as port->address; 0: there is none), of a VLAN or of any, go to a queue pair. */
@@ -35,23 +34,6 @@ static bool
 is_same(const struct rule *a, const struct rule *b)
 {
 	return a->address == b->address && a->vlan == b->vlan && a->queue == b->queue;
-}
-
-static void
-unpack_address(uint64_t address, uint8_t mac[6])
-{
-	for (int i = 0; i < 6; i++)
-		mac[i] = (uint8_t)(address >> (8 * i));
-}
-
-static uint64_t
-pack_address(const uint8_t mac[6])
-{
-	uint64_t address = ADDRESS_KNOWN;
-
-	for (int i = 0; i < 6; i++)
-		address |= (uint64_t)mac[i] << (8 * i);
-	return address;
 }
 
 /* --- what is to be ------------------------------------------------------------------------------------------------ */
@@ -91,9 +73,9 @@ wanted_rule(const struct pv_datapath *datapath, const struct pv_port *wire, uint
 
 	if (port == NULL || !pv_is_context(port) || !port->up || !wire->up || !pv_has_contexts(datapath))
 		return none;
-	rule.address = port->mac.set ? pack_address(port->mac.bytes) : port->address;
+	rule.address = port->mac.set ? pv_context_address(port->mac.bytes) : port->address;
 	rule.vlan = port->vlan;
-	if ((rule.address & ADDRESS_KNOWN) == 0 || (rule.address & GROUP_BIT) != 0)
+	if (rule.address == 0 || (rule.address & GROUP_BIT) != 0)
 		return none;
 	/* The contexts of a worker are every n_workers'th (core/worker_queues.c). */
 	return find_queue(wire, only_owner(port), (uint16_t)(context / datapath->n_workers), &rule.queue) ? rule : none;
@@ -114,7 +96,7 @@ take_away(struct pv_port *wire, struct pv_steered *steered, uint16_t context)
 	uint8_t mac[6];
 	int result;
 
-	unpack_address(made->address, mac);
+	pv_context_mac(made->address, mac);
 	result = wire->type->unsteer(wire, mac, made->vlan);
 	if (result == 0)
 		made->address = 0;
@@ -149,7 +131,7 @@ make(struct pv_port *wire, struct pv_steered *steered, uint16_t context, const s
 	uint8_t mac[6];
 	int result;
 
-	unpack_address(rule->address, mac);
+	pv_context_mac(rule->address, mac);
 	result = wire->type->steer(wire, mac, rule->vlan, rule->queue);
 	if (result != 0) {
 		refused(wire, steered, context, rule, result, now_s);
