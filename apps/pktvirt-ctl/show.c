@@ -278,6 +278,44 @@ print_paths(json_t *workers, FILE *out)
 	print_section(table, out);
 }
 
+static void
+add_worker_contexts(struct table *table, const json_t *worker)
+{
+	const json_t *contexts = json_object_get(worker, "contexts");
+	const json_t *backlog = json_object_get(contexts, "backlog"), *calls = json_object_get(contexts, "interrupts");
+
+	cell_count(table, worker, "id");
+	cell_count(table, contexts, "turns");
+	cell_count(table, contexts, "passed_by");
+	cell_count(table, contexts, "kicks");
+	cell_count(table, backlog, "waiting");
+	cell_count(table, backlog, "kept");
+	cell_count(table, backlog, "expired");
+	cell_count(table, backlog, "displaced");
+	cell_count(table, backlog, "refused");
+	cell_count(table, calls, "covered");
+	cell_count(table, calls, "calls");
+}
+
+/* Turns, frames that waited for a full queue, and calls of guests that were gathered; of workers that have contexts. */
+static void
+print_worker_contexts(json_t *workers, FILE *out)
+{
+	static const struct column columns[] = {
+		{ "worker", false }, { "turns", true },	     { "passed by", true },   { "kicks", true },
+		{ "waiting", true }, { "waited", true },     { "expired", true },     { "displaced", true },
+		{ "refused", true }, { "given back", true }, { "guest calls", true },
+	};
+	struct table *table = table_new(columns, COLUMNS(columns));
+	json_t *worker;
+	size_t i;
+
+	json_array_foreach(workers, i, worker)
+		if (value_count(json_object_get(worker, "contexts"), "turns") != 0)
+			add_worker_contexts(table, worker);
+	print_section(table, out);
+}
+
 void
 print_workers(const json_t *result, FILE *out)
 {
@@ -297,6 +335,7 @@ print_workers(const json_t *result, FILE *out)
 	table_free(table);
 	print_drops(workers, "worker", "id", out);
 	print_paths(workers, out);
+	print_worker_contexts(workers, out);
 }
 
 /* A text or a number of which none is "-". */
@@ -348,6 +387,8 @@ print_contexts(const json_t *result, FILE *out)
 	json_array_foreach(json_object_get(result, "contexts"), i, context)
 		add_context(table, context);
 	fprintf(out, "multiplexing: %s\n", value_text(result, "multiplexing"));
+	if (strcmp(value_text(result, "multiplexing"), "contexts") != 0)
+		fputs("guests have no contexts: see pktvirt-ctl stage set multi-context-demux on\n", out);
 	print_section(table, out);
 }
 

@@ -318,7 +318,7 @@ worker_json(const struct pv_datapath *datapath, const struct pv_worker *worker)
 
 	return json_pack(
 		"{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:f, s:f, s:I, s:I, s:o, s:o, s:o, s:o, s:o, "
-		"s:o}",
+		"s:o, s:o}",
 		"id", worker->id, "cpu", worker->cpu, "lcore", (int)worker->lcore, "rounds", (json_int_t)c->rounds,
 		"busy_rounds", (json_int_t)c->busy_rounds, "sleeps", (json_int_t)c->sleeps, "busy_cycles",
 		(json_int_t)c->busy_cycles, "idle_cycles", (json_int_t)c->idle_cycles, "busy_share",
@@ -327,7 +327,7 @@ worker_json(const struct pv_datapath *datapath, const struct pv_worker *worker)
 		ratio(c->busy_cycles, c->packets), "handed_over", (json_int_t)c->handed_over, "flooded",
 		(json_int_t)c->flooded, "queues", worker_queues(worker), "drops", worker_drops(datapath, worker),
 		"signals", signals_json(worker), "path", path_json(worker), "moves", moves_json(datapath, worker->id),
-		"hooks", hooks_json(datapath, worker));
+		"hooks", hooks_json(datapath, worker), "contexts", pv_report_contexts_of(datapath, worker));
 }
 
 /* Those in use are under way, or wait in a device: what is in a worker's cache is not. */

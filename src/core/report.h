@@ -21,6 +21,9 @@ json_t *pv_report_fdb(const struct pv_datapath *datapath);
 /* Contexts, in core/report_contexts.c. */
 json_t *pv_report_contexts(const struct pv_datapath *datapath);
 
+/* What a worker has done for the contexts and wires that it polls in turns, for `show workers`; 0 where it has none. */
+json_t *pv_report_contexts_of(const struct pv_datapath *datapath, const struct pv_worker *worker);
+
 /* The time in nanoseconds that reports carry. */
 json_int_t pv_report_now_ns(void);
 

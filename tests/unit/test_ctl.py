@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import unittest
+import unittest.mock
 
 CTL = None  # path of the program, from the command line
 TIMEOUT_S = 30
@@ -42,7 +43,10 @@ WORKERS = {
                  "busy_share": 0.25, "packets": 320, "calls": 10, "cycles_per_packet": 50.0, "packets_per_call": 32.0,
                  "queues": ["vm0.0", "wire0.0"], "drops": {"no_port": 2},
                  "path": {"shape": "fused: vhost-user, no stages", "hits": 3000, "misses": 20, "stale": 1,
-                          "evicted": 0}}],
+                          "evicted": 0},
+                 "contexts": {"active": 1, "turns": 70, "passed_by": 5, "idled": 3, "kicks": 2,
+                              "backlog": {"waiting": 1, "kept": 64, "expired": 4, "displaced": 6, "refused": 8},
+                              "interrupts": {"passes": 9, "rings": 9, "calls": 7, "covered": 1500}}}],
 }
 FDB = {
     "capacity": 8192, "used": 2, "ageing_s": 300, "learned": 12, "moved": 1, "aged": 0, "evicted": 0, "refused": 3000,
@@ -230,6 +234,9 @@ worker  drop reason  packets
 
 worker  path                           hits  misses  stale  evicted
 0       fused: vhost-user, no stages  3,000      20      1        0
+
+worker  turns  passed by  kicks  waiting  waited  expired  displaced  refused  given back  guest calls
+0          70          5      2        1      64        4          6        8       1,500            7
 """)
 
     def test_show_fdb(self):
@@ -332,6 +339,13 @@ multiplexing: contexts
 context  worker  state    address            vlan  weight  limit Mb/s  turns  packets    bytes  kicks  waiting
 vm0           0  active   52:54:00:00:00:01     7       3       1,000     12    3,456  345,600      2        1
 vm1           1  revoked  -                     -       1           -      0        0        0      0        0
+""")
+
+    def test_show_contexts_where_guests_have_none(self):
+        with unittest.mock.patch.dict(CONTEXTS, {"multiplexing": "bridge", "contexts": []}):
+            self.assert_prints(["show", "contexts"], """\
+multiplexing: bridge
+guests have no contexts: see pktvirt-ctl stage set multi-context-demux on
 """)
 
     def test_context(self):

@@ -21,6 +21,7 @@
 #include <rte_ether.h>
 
 #include "core/backlog.h"
+#include "core/report.h"
 #include "core/turns.h"
 #include "testbed.h"
 
@@ -248,6 +249,46 @@ check_turns(const struct testbed *testbed, uint16_t workers)
 	}
 }
 
+static json_int_t
+number(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+static uint64_t
+sum_turns(const struct pv_worker *worker)
+{
+	uint64_t sum = 0;
+
+	for (uint16_t i = 0; i < PORTS; i++)
+		sum += worker->turns->turn[i].counters.turns;
+	return sum;
+}
+
+/* What is said of a worker is what it has counted. The workers are held. */
+static void
+check_report(const struct testbed *testbed, uint16_t workers)
+{
+	const struct pv_datapath *datapath = testbed_datapath((struct testbed *)(uintptr_t)testbed);
+	json_t *report = pv_report_workers(datapath);
+
+	for (uint16_t i = 0; i < workers; i++) {
+		const struct pv_worker *worker = datapath->workers[i];
+		const json_t *contexts =
+			json_object_get(json_array_get(json_object_get(report, "workers"), i), "contexts");
+		const json_t *backlog = json_object_get(contexts, "backlog");
+
+		assert_int_equal(number(contexts, "turns"), sum_turns(worker));
+		assert_true(number(contexts, "kicks") > 0);
+		assert_int_equal(number(contexts, "active"), worker->turns->n_active);
+		assert_true(number(backlog, "kept") > 0);
+		assert_int_equal(number(backlog, "kept"), worker->backlog->counters.kept);
+		assert_int_equal(number(backlog, "waiting"), 0);
+		assert_int_equal(number(json_object_get(contexts, "interrupts"), "calls"), 0); /* no virtio here */
+	}
+	json_decref(report);
+}
+
 static void
 run_case(uint16_t workers, uint32_t idle_us)
 {
@@ -255,6 +296,9 @@ run_case(uint16_t workers, uint32_t idle_us)
 
 	send_at_random(testbed, OFFERS, PORTS);
 	check_turns(testbed, workers);
+	pv_hold_workers(testbed_datapath(testbed));
+	check_report(testbed, workers);
+	pv_release_workers(testbed_datapath(testbed));
 	assert_int_equal(testbed_all_drops(testbed), 0);
 	testbed_free(testbed);
 }
@@ -460,6 +504,46 @@ a_limit_is_for_all_queues_of_a_guest_together(void **state)
 	testbed_free(testbed);
 }
 
+/* --- what is told of them ----------------------------------------------------------------------------------------- */
+
+static void
+assert_state(const struct pv_datapath *datapath, uint16_t context, const char *state)
+{
+	json_t *report = pv_report_contexts(datapath);
+	const json_t *entry = json_array_get(json_object_get(report, "contexts"), context);
+
+	assert_string_equal(json_string_value(json_object_get(entry, "state")), state);
+	json_decref(report);
+}
+
+/* No worker runs. */
+static void
+a_context_is_active_at_any_of_its_workers_and_up_where_nobody_takes_turns(void **state)
+{
+	struct testbed_setup setup = { .ports = 1, .workers = 2, .type = &guest_type };
+	struct pv_datapath *datapath;
+	struct testbed *testbed;
+	struct pv_port *port;
+
+	setup.stages[0] = pv_stage_find("multi-context-demux");
+	testbed = testbed_new(&setup);
+	assert_non_null(testbed);
+	datapath = testbed_datapath(testbed);
+	port = testbed_port(testbed, 0);
+	assert_state(datapath, 0, "down");
+	port->up = true;
+	assert_state(datapath, 0, "idle");
+	port->queues = port->active_queues = 2;
+	port->owner[1] = 1;
+	pv_turns_activate(datapath->workers[1]->turns, 0, 0);
+	assert_state(datapath, 0, "active");
+	datapath->critical = PV_CRITICAL_MASK;
+	assert_state(datapath, 0, "up");
+	datapath->critical = PV_CRITICAL_POLL;
+	port->queues = port->active_queues = 1;
+	testbed_free(testbed);
+}
+
 static int
 start_eal(void **state)
 {
@@ -479,6 +563,7 @@ main(void)
 		cmocka_unit_test(a_turn_is_one_burst_however_many_queues_a_guest_has),
 		cmocka_unit_test(a_limit_is_for_all_queues_of_a_guest_together),
 		cmocka_unit_test(chains_that_are_no_frames_are_not_free),
+		cmocka_unit_test(a_context_is_active_at_any_of_its_workers_and_up_where_nobody_takes_turns),
 	};
 
 	return cmocka_run_group_tests(tests, start_eal, NULL);
