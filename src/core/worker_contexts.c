@@ -66,15 +66,19 @@ share_of(const struct pv_datapath *datapath, const struct pv_port *port)
 	return pv_is_context(port) ? (uint32_t)RTE_MIN(share, UINT32_MAX) : 0;
 }
 
+/*
+ * Kicks of queue pairs that are not in use are wanted, too: the guest takes them into use by its control queue, of
+ * which only the worker of queue 0 hears. Whether one is in use is asked after the look, as the guest has sent after
+ * that.
+ */
 static bool
 listen_to(struct pv_worker *worker, struct pv_port *port, bool wanted)
 {
 	const struct pv_route *route = &worker->route[port->id];
 	bool work = false;
 
-	for (uint16_t i = 0; i < route->count; i++)
-		if (port->ops->listen != NULL && route->queues[i] < port->active_queues)
-			work |= port->ops->listen(port, route->queues[i], wanted);
+	for (uint16_t i = 0; port->ops->listen != NULL && i < route->count; i++)
+		work |= port->ops->listen(port, route->queues[i], wanted) && route->queues[i] < port->active_queues;
 	return work;
 }
 

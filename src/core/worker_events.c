@@ -47,15 +47,15 @@ prepare(struct pv_worker *worker)
 	return tick_us;
 }
 
-/* Polls a queue; a port that may have more stays ready. */
+/* Polls a queue; a port that may have more stays ready. Of one that is not in use kicks are wanted, too, for later. */
 static uint32_t
 poll_ready(struct pv_worker *worker, const struct pv_queue *queue)
 {
 	struct pv_port *port = queue->port;
 	uint32_t packets = pv_worker_poll(worker, queue);
 
-	if (packets > 0 || (port->up && queue->queue < port->active_queues && port->ops->listen != NULL &&
-			    port->ops->listen(port, queue->queue, true)))
+	if (packets > 0 || (port->up && port->ops->listen != NULL && port->ops->listen(port, queue->queue, true) &&
+			    queue->queue < port->active_queues))
 		pv_events_set(&worker->events, port->id);
 	return packets;
 }

@@ -504,6 +504,96 @@ a_limit_is_for_all_queues_of_a_guest_together(void **state)
 	testbed_free(testbed);
 }
 
+/* --- a queue pair that is not in use ------------------------------------------------------------------------------ */
+
+static _Atomic bool kicks_wanted[2];	/* by queue pair */
+static _Atomic uint32_t left_in_second; /* frames */
+
+static uint16_t
+take_of_second(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+{
+	if (queue == 1)
+		left_in_second = 0; /* they are no good */
+	return 0;
+}
+
+static bool
+listen_to_queue(struct pv_port *port, uint16_t queue, bool wanted)
+{
+	kicks_wanted[queue] = wanted;
+	return wanted && queue == 1 && left_in_second > 0;
+}
+
+static int
+open_two_queues(struct pv_port *port, const void *options, const struct pv_port_env *env)
+{
+	static const struct pv_port_ops ops = { .rx_burst = take_of_second,
+						.tx_burst = give_frames,
+						.listen = listen_to_queue };
+
+	port->ops = &ops;
+	port->tells = true;
+	port->queues = 2;
+	return 0;
+}
+
+static int
+start_two_queues(struct pv_port *port)
+{
+	port->set_up(port, true);
+	return 0;
+}
+
+static void
+close_two_queues(struct pv_port *port)
+{
+}
+
+static const struct pv_port_type two_queues = {
+	.name = "two-queues",
+	.summary = "has two queue pairs, each at a worker",
+	.open = open_two_queues,
+	.start = start_two_queues,
+	.close = close_two_queues,
+};
+
+static void
+wait_for(const volatile uint64_t *counter, uint64_t value)
+{
+	time_t end = time(NULL) + DEADLINE_S;
+
+	while (*counter < value) {
+		sched_yield();
+		assert_true(time(NULL) < end);
+	}
+}
+
+/* A guest takes it into use by its control queue, which is another worker's; then its first frame has to be heard of.
+ */
+static void
+kicks_of_a_queue_pair_that_is_not_in_use_are_wanted_and_what_is_in_it_keeps_nobody_awake(void **state)
+{
+	struct testbed_setup setup = { .ports = 1, .workers = 2, .type = &two_queues };
+	struct pv_datapath *datapath;
+	struct testbed *testbed;
+	time_t end = time(NULL) + DEADLINE_S;
+
+	left_in_second = 1;
+	setup.stages[0] = pv_stage_find("multi-context-demux");
+	testbed = testbed_new(&setup);
+	assert_non_null(testbed);
+	datapath = testbed_datapath(testbed);
+	assert_int_equal(pv_datapath_start(datapath), 0);
+	wait_for(&datapath->workers[1]->turns->turn[0].counters.idled, 1);
+	assert_true(kicks_wanted[0]);
+	assert_true(kicks_wanted[1]);
+	testbed_port(testbed, 0)->active_queues = 2;
+	testbed_port(testbed, 0)->wake(testbed_port(testbed, 0), 1);
+	while (left_in_second > 0)
+		assert_true(time(NULL) < end);
+	testbed_free(testbed);
+}
+
 /* --- what is told of them ----------------------------------------------------------------------------------------- */
 
 static void
@@ -563,6 +653,8 @@ main(void)
 		cmocka_unit_test(a_turn_is_one_burst_however_many_queues_a_guest_has),
 		cmocka_unit_test(a_limit_is_for_all_queues_of_a_guest_together),
 		cmocka_unit_test(chains_that_are_no_frames_are_not_free),
+		cmocka_unit_test(
+			kicks_of_a_queue_pair_that_is_not_in_use_are_wanted_and_what_is_in_it_keeps_nobody_awake),
 		cmocka_unit_test(a_context_is_active_at_any_of_its_workers_and_up_where_nobody_takes_turns),
 	};
 
