@@ -97,6 +97,10 @@ class Ring:
         self._words[self.available // 2 + 1] = index & 0xFFFF
         self.kick_switch()
 
+    def available_index(self):
+        """How many chains were made available, in all, modulo 65536."""
+        return self._words[self.available // 2 + 1]
+
     def used_index(self):
         """How many chains the other side has used, in all, modulo 65536."""
         return self._words[self.used // 2 + 1]

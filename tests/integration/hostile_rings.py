@@ -5,7 +5,8 @@
 Beside each of them two neighbours exchange frames, as many at once as a ring has room for. All of theirs arrive, and
 some in each of several stretches of the worker's rounds. Argument: "shared" for the stage shared-buffer-rings, "uml" for
 the baseline of that name, where signals interrupt the worker and pages are gone through, "eul" for that with every
-mechanism, "granted" for packets that are mapped one by one, "window" for guests' memory in windows of a power of two.
+mechanism, "granted" for packets that are mapped one by one, "window" for guests' memory in windows of a power of two,
+"contexts" for the stage multi-context-demux alone. In these two a worker has rounds only when there is something to do.
 """
 
 import contextlib
@@ -48,7 +49,9 @@ LOOKS_IN_VAIN = 1000  # at the ring of a guest, 20 ms apart at the most, after w
 ATTACHMENTS = 20  # of a guest whose memory changes all the time
 
 
+FEW_ROUNDS = ("contexts", "eul", "granted", "uml", "window")
 SETTINGS = {  # of the configuration
+    "contexts": {"stages": ["multi-context-demux"]},
     "copied": {},
     "shared": {"stages": ["shared-buffer-rings"]},
     "granted": {"baseline": "xen"},
@@ -504,13 +507,13 @@ def attack(switch, directory, pair, features, exceptions):
 
 def main():
     name = sys.argv[1] if len(sys.argv) > 1 else "copied"
-    settings, protection = SETTINGS[name], "window" if name == "window" else "validate"
+    protection = "window" if name == "window" else "validate"
     with workspace() as directory:
         names = [vhost(name, directory, guest="qemu", data_path="vio") for name in ("vm0", "vm1", "vm2")]
-        with daemon(config(*names, **settings)) as switch, \
+        with daemon(config(*names, **SETTINGS[name])) as switch, \
              Frontend(directory / "vm1.sock").attach() as vm1, \
              Frontend(directory / "vm2.sock", PACKED).attach() as vm2:
-            pair = Pair(vm1, vm2, ROUNDS_TOLD if "baseline" in settings else ROUNDS)
+            pair = Pair(vm1, vm2, ROUNDS_TOLD if name in FEW_ROUNDS else ROUNDS)
             check_equal(ports(switch)["vm1"]["detail"]["protection"], protection, "how memory is protected")
             for features in (SPLIT, PACKED):
                 attack(switch, directory, pair, features, IN_A_WINDOW if protection == "window" else {})

@@ -4,7 +4,8 @@
 
 Where guests have contexts some frames are dropped that a bridge delivers: those with addresses that are not the guest's,
 and those to addresses that nobody has. So there are two results that others are compared with: the first without
-contexts, and the first with them.
+contexts, and the first with them. These two are compared with each other over frames of guests that have one address
+each, and speak to nobody but those whom there are.
 
 A corpus of frames goes through the daemon once per configuration: between two guests, which are the frontends of the
 program frame_player, and the kernel's end of a tap in a namespace. Every shipped configuration for two guests is tried,
@@ -59,6 +60,7 @@ CONTEXTS = "multi-context-demux"
 REASONS = {"runt", "oversized", "bad_source", "spoofed_source", "link_local", "same_port", "exceeds_mtu", "bad_chain"}
 
 STATIONS = {VM0: [0xA0], VM1: [0xB0, 0xB1, 0xB2], TAP: [0xC0, 0xC1, 0xC2]}
+ONE_EACH = {port: stations[:1] for port, stations in STATIONS.items()}
 BROADCAST = b"\xff" * 6
 LINK_LOCAL = bytes.fromhex("0180c200000e")
 EDGES = (14, 15, 17, 18, 59, 60, 61, 63, 64, 65, 127, 128, 129, 130, 255, 256, 257, 498, 499, 500, 501, 1011, 1012,
@@ -74,10 +76,15 @@ def address(station):
 
 
 class Corpus:
-    """Frames as they are sent: (sender, layout, frame, whether it ends a batch), always the same ones."""
+    """Frames as they are sent: (sender, layout, frame, whether it ends a batch), always the same ones.
 
-    def __init__(self):
+    `settled`: each sender has one address, and speaks to nobody but those whom there are.
+    """
+
+    def __init__(self, settled=False):
         self._dice = random.Random(SEED)
+        self._settled = settled
+        self._stations = ONE_EACH if settled else STATIONS
         self._number = 0
         self._seen = set()
         self.plays = []
@@ -89,7 +96,7 @@ class Corpus:
         for _ in range(frames):
             self._add(sender, self._new_frame(sender), False)
         self._number += 1
-        marker = BROADCAST + address(STATIONS[sender][0]) + struct.pack(">HI", EXPERIMENTAL, self._number)
+        marker = BROADCAST + address(self._stations[sender][0]) + struct.pack(">HI", EXPERIMENTAL, self._number)
         self._add(sender, marker.ljust(64, b"\0"), True)
 
     def _add(self, sender, frame, ends):
@@ -109,16 +116,20 @@ class Corpus:
 
     def _destination(self, sender):
         dice = self._dice
-        known = [address(station) for port in range(3) if port != sender for station in STATIONS[port]]
-        rare = [LINK_LOCAL, address(dice.choice(STATIONS[sender])), address(0xE0 + dice.randrange(16)), BROADCAST,
+        known = [address(station) for port in range(3) if port != sender for station in self._stations[port]]
+        rare = [LINK_LOCAL, address(dice.choice(self._stations[sender])), BROADCAST,
                 b"\x01\x00\x5e" + dice.randbytes(3), b"\x33\x33" + dice.randbytes(4)]
+        if not self._settled:
+            rare.append(address(0xE0 + dice.randrange(16)))
         return dice.choice(known) if dice.randrange(4) else dice.choice(rare)
 
     def _source(self, sender):
         """Mostly its own; one that moves; somebody's static one; a group's; nobody's."""
         dice = self._dice
-        rare = [address(0xD0), address(STATIONS[VM0][0]), b"\x03" + dice.randbytes(5), bytes(6)]
-        return address(dice.choice(STATIONS[sender])) if dice.randrange(15) else dice.choice(rare)
+        rare = [address(STATIONS[VM0][0]), b"\x03" + dice.randbytes(5), bytes(6)]
+        if not self._settled:
+            rare.append(address(0xD0))
+        return address(dice.choice(self._stations[sender])) if dice.randrange(15) else dice.choice(rare)
 
     def _new_frame(self, sender):
         """One that has not been sent; those that are dropped as runts may be alike."""
@@ -219,13 +230,18 @@ def read_result(path):
     return came
 
 
-def play(settings, corpus, namespace, make_port):
-    """Play the corpus with one configuration; returns what came to whom, and what was dropped."""
+def play(settings, corpus, make_port):
+    """Play a corpus with one configuration; returns what came to whom, and what was dropped."""
+    with Namespace("outside") as namespace:
+        return play_in(namespace, settings, corpus, make_port)
+
+
+def play_in(namespace, settings, corpus, make_port):
     port, interface, move = make_port(namespace)
     with workspace() as directory:
         places = [vhost("vm0", directory, mtu=MTU[VM0], mac=address(STATIONS[VM0][0]).hex(":")),
                   vhost("vm1", directory, mtu=MTU[VM1]), port]
-        (directory / "corpus").write_bytes(corpus)
+        (directory / "corpus").write_bytes(corpus.packed())
         with daemon({**settings, "ports": places}) as switch:
             move()
             before = all_drops(switch)
@@ -328,17 +344,20 @@ def configurations(wanted):
 def main():
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK) or not Path("/dev/net/tun").is_char_device():
         raise Skip("this machine has no /dev/net/tun")
-    corpus, expected = Corpus(), {}
-    data = corpus.packed()
-    say(f"{len(corpus.plays)} frames, {len(data)} bytes")
+    corpus, settled, expected, of_settled = Corpus(), Corpus(settled=True), {}, None
+    say(f"{len(corpus.plays)} frames")
     for title, settings, make_port in configurations(sys.argv[1:]):
         say(title)
-        with Namespace("outside") as namespace:
-            found = play(settings, data, namespace, make_port)
+        found = play(settings, corpus, make_port)
         way = has_contexts(settings)
         if way not in expected:
             check_against_the_corpus(*found, corpus, REASONS | ({"no_port"} if way else set()))
             expected[way] = found
+            say(f"{title}, guests with one address each")
+            found_settled = play(settings, settled, make_port)
+            of_settled = of_settled or found_settled
+            check_against_the_corpus(*found_settled, settled, REASONS)
+            check_same(of_settled, found_settled)
         check_same(expected[way], found)
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Stages are switched while two User-mode Linux guests talk: nothing is lost, no port goes down, mistakes change nothing.
 
-Argument: the baseline, "uml" (if there is none) or "xen".
+Argument: the baseline, "uml" (if there is none) or "xen", or "contexts" for the stage multi-context-demux over the latter.
 """
 
 import sys
@@ -28,8 +28,8 @@ from support import (
 from lab.daemon import DaemonError
 
 MIB = 160
-BASELINE = (sys.argv[1:] or ["uml"])[0]
-CONFIGS = {"uml": "eul.json", "xen": "xen-ioc.json"}
+TRIED = (sys.argv[1:] or ["uml"])[0]
+CONFIG, BASELINE = {"uml": ("eul.json", "uml"), "xen": ("xen-ioc.json", "xen"), "contexts": ("cdna.json", "xen")}[TRIED]
 # In turns, until the transfer is done: every mechanism of that configuration off and on, and options.
 CHANGES = {
     "uml": (
@@ -53,10 +53,22 @@ CHANGES = {
         ("io-channel", "copy-break=1000"),
         ("shared-buffer-rings", "off"),
     ),
-}[BASELINE]
+    "contexts": (
+        ("multi-context-demux", "off"),
+        ("multi-context-demux", "on"),
+        ("multi-context-demux", "protection=window"),
+        ("multi-context-demux", "idle-us=0"),
+        ("io-channel", "off"),
+        ("multi-context-demux", "quantum=1518"),
+        ("multi-context-demux", "off"),
+        ("multi-context-demux", "protection=validate"),
+        ("io-channel", "on"),
+        ("multi-context-demux", "idle-us=100000"),
+    ),
+}[TRIED]
 BOUND = {"signal-free-sync": "critical-section", "batched-syscalls": "host-io", "shared-buffer-rings": "buffer-passing",
          "specialization": "packet-path", "translation-cache": "translation",
-         "io-channel": "io-channel"}
+         "io-channel": "io-channel", "multi-context-demux": "multiplexing"}
 
 
 def bound(answer):
@@ -110,7 +122,7 @@ def stages_are_switched_while_data_flows(switch, vm0, vm1):
         check_equal(port["detail"]["attachments"], 1, f"{name} never lost its guest")
         lost = {reason: n for reason, n in port["drops"].items() if before[name]["drops"].get(reason, 0) != n}
         check(set(lost) <= {"ring_full"}, f"{name} has lost nothing but to a full ring", lost)
-        if BASELINE == "xen":
+        if TRIED == "xen":
             rings = port["detail"]["rings"]
             both = all(0 < ring["grants"]["maps"] < ring["frames"] for ring in rings)
             check(both, f"some packets of {name} were mapped, and some were not", rings)
@@ -130,7 +142,7 @@ def mistakes_change_nothing(switch):
 
 def main():
     with workspace() as directory:
-        config = shipped_config(CONFIGS[BASELINE], vhost("vm0", directory), vhost("vm1", directory))
+        config = shipped_config(CONFIG, vhost("vm0", directory), vhost("vm1", directory))
         with daemon(config) as switch, running(uml("vm0", directory, 1), uml("vm1", directory, 2)) as (vm0, vm1):
             say("data flows")
             check_ping(vm0, "10.77.0.2")

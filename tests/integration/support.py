@@ -286,6 +286,11 @@ def addresses(switch):
     return {entry["mac"]: entry["port"] for entry in switch.ctl("show", "fdb")["addresses"]}
 
 
+def contexts(switch):
+    """`show contexts` by their ports' names."""
+    return {context["name"]: context for context in switch.ctl("show", "contexts")["contexts"]}
+
+
 def drops(switch, port, reason):
     """How many packets the port has dropped for the reason."""
     return ports(switch)[port]["drops"].get(reason, 0)

@@ -581,6 +581,7 @@ the_daemon_connects_to_a_frontend(const struct suite_case *which)
 
 	for (int i = 0; i < 2; i++) {
 		pair = pair_up(suite_attach(&left), suite_attach(&right));
+		pair.there.source = pair.back.target = CLIENT0;
 		exchange(&pair);
 		detach_pair(&pair);
 	}
