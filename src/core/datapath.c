@@ -337,7 +337,7 @@ make_mailboxes(struct pv_worker *worker)
 {
 	char name[RTE_RING_NAMESIZE];
 
-	for (uint16_t from = 0; from < worker->datapath->config->n_workers; from++) {
+	for (uint16_t from = 0; from < (uint16_t)worker->datapath->config->n_workers; from++) {
 		if (from == worker->id)
 			continue;
 		snprintf(name, sizeof(name), "pv_mail_%u_%u", from, worker->id);
@@ -385,7 +385,7 @@ build_worker(struct pv_worker *worker)
 static int
 build_workers(struct pv_datapath *datapath)
 {
-	for (uint16_t i = 0; i < datapath->config->n_workers; i++) {
+	for (uint16_t i = 0; i < (uint16_t)datapath->config->n_workers; i++) {
 		struct pv_worker *worker = rte_zmalloc("pv_worker", sizeof(*worker), RTE_CACHE_LINE_SIZE);
 		int result;
 

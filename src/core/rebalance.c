@@ -138,7 +138,7 @@ take_difference(uint64_t *before, uint64_t now)
 static uint32_t
 owners_of(const struct pv_port *port)
 {
-	uint16_t active = RTE_MIN(port->queues, port->active_queues);
+	uint16_t active = pv_queues_in_use(port);
 	uint32_t owners = 0;
 
 	for (uint16_t queue = 0; queue < active; queue++)

@@ -11,9 +11,11 @@
 static const char *
 state_of(const struct pv_datapath *datapath, const struct pv_port *port)
 {
+	uint16_t active = pv_queues_in_use(port);
+
 	if (port->revoked || !port->up || datapath->critical != PV_CRITICAL_POLL)
 		return pv_report_state(port);
-	for (uint16_t queue = 0; queue < RTE_MIN(port->queues, port->active_queues); queue++)
+	for (uint16_t queue = 0; queue < active; queue++)
 		if (pv_turns_is_active(datapath->workers[port->owner[queue]]->turns, port->id))
 			return "active";
 	return "idle";

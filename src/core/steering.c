@@ -42,7 +42,7 @@ is_same(const struct rule *a, const struct rule *b)
 static uint16_t
 only_owner(const struct pv_port *port)
 {
-	uint16_t active = RTE_MIN(port->queues, port->active_queues);
+	uint16_t active = pv_queues_in_use(port);
 
 	for (uint16_t queue = 1; queue < active; queue++)
 		if (port->owner[queue] != port->owner[0])
@@ -54,7 +54,7 @@ only_owner(const struct pv_port *port)
 static bool
 find_queue(const struct pv_port *wire, uint16_t worker, uint16_t turn, uint16_t *queue)
 {
-	uint16_t own[PV_QUEUES_MAX], n = 0, active = RTE_MIN(wire->queues, wire->active_queues);
+	uint16_t own[PV_QUEUES_MAX], n = 0, active = pv_queues_in_use(wire);
 
 	for (uint16_t i = 0; i < active; i++)
 		if (wire->owner[i] == worker)

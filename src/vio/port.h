@@ -122,15 +122,15 @@ struct pv_port {
 	const struct pv_port_ops *ops;
 	void *priv; /* the type's */
 	uint16_t id;
-	uint16_t queues;		/* queue pairs there are */
-	uint16_t frame_max;		/* bytes of the largest frame, both ways: mtu + PV_PORT_OVERHEAD */
-	uint8_t role;			/* enum pv_role */
-	_Atomic uint32_t offloads;	/* PV_OFFLOAD_… that tx_burst does, or the guest: the rest is done before */
-	bool tells; /* what it has watched (see `watch`) and `listen` tell of all frames, without signals */
-	bool copies;			/* tx_burst is done with a packet when it returns: it may refer to a guest */
-	_Atomic bool up;		/* a guest or link is there; down ports are neither polled nor sent to */
-	_Atomic bool revoked;		/* its guest is shut out (core/revocation.h) */
-	_Atomic uint16_t active_queues; /* queue pairs in use by the guest, 1 to queues; meaningful while up */
+	uint16_t queues;	   /* queue pairs there are */
+	uint16_t frame_max;	   /* bytes of the largest frame, both ways: mtu + PV_PORT_OVERHEAD */
+	uint8_t role;		   /* enum pv_role */
+	_Atomic uint32_t offloads; /* PV_OFFLOAD_… that tx_burst does, or the guest: the rest is done before */
+	bool tells;	      /* what it has watched (see `watch`) and `listen` tell of all frames, without signals */
+	bool copies;	      /* tx_burst is done with a packet when it returns: it may refer to a guest */
+	_Atomic bool up;      /* a guest or link is there; down ports are neither polled nor sent to */
+	_Atomic bool revoked; /* its guest is shut out (core/revocation.h) */
+	_Atomic uint16_t active_queues;	       /* queue pairs in use by the guest, 1 to queues; meaningful while up */
 	_Atomic uint16_t owner[PV_QUEUES_MAX]; /* worker of each queue pair; changes only while workers are held */
 
 	char name[PV_PORT_NAME_MAX];
@@ -181,6 +181,15 @@ struct pv_port {
 	void (*settle)(struct pv_port *port);
 	void *framework; /* what these belong to */
 };
+
+/* How many queue pairs of a port the guest uses, also while it changes that. */
+static inline uint16_t
+pv_queues_in_use(const struct pv_port *port)
+{
+	uint16_t active = port->active_queues;
+
+	return active < port->queues ? active : port->queues;
+}
 
 /* The types of this build, by name; NULL-terminated. */
 extern const struct pv_port_type *const pv_port_types[];

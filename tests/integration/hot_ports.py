@@ -25,6 +25,7 @@ from support import (
     frame,
     ports,
     raw,
+    refused,
     run,
     say,
     tap,
@@ -33,7 +34,6 @@ from support import (
     wait_until,
     workspace,
 )
-from lab.daemon import DaemonError
 from lab.netns import host
 
 SETTINGS = {
@@ -64,15 +64,6 @@ def add(switch, port):
 
 def remove(switch, name):
     return switch.ctl("port", "remove", name)
-
-
-def refused(switch, *words):
-    """The message of a command that must be refused."""
-    try:
-        switch.ctl(*words)
-    except DaemonError as error:
-        return str(error)
-    raise AssertionError(f"{' '.join(words)} was not refused")
 
 
 class Use:

@@ -21,13 +21,13 @@ from support import (
     frame,
     is_conserved,
     ports,
+    refused,
     run,
     say,
     vhost,
     wait_until,
     workspace,
 )
-from lab.daemon import DaemonError
 
 SETTINGS = {
     "copied": {},
@@ -35,15 +35,6 @@ SETTINGS = {
     "signals": {"baseline": "uml"},
 }[sys.argv[1] if len(sys.argv) > 1 else "copied"]
 ROUNDS = 20
-
-
-def refused(switch, *words):
-    """The message of a command that must be refused."""
-    try:
-        switch.ctl(*words)
-    except DaemonError as error:
-        return str(error)
-    raise AssertionError(f"{' '.join(words)} was not refused")
 
 
 class Flood:

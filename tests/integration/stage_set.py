@@ -16,6 +16,7 @@ from support import (
     daemon,
     is_conserved,
     ports,
+    refused,
     run,
     running,
     say,
@@ -25,7 +26,6 @@ from support import (
     wait_until,
     workspace,
 )
-from lab.daemon import DaemonError
 
 MIB = 160
 TRIED = (sys.argv[1:] or ["uml"])[0]
@@ -97,15 +97,6 @@ def switch_stage(switch, name, change, wrong):
     return answer["held_us"]
 
 
-def refused(switch, *words):
-    """The message of a change that must be refused."""
-    try:
-        switch.ctl("stage", "set", *words)
-    except DaemonError as error:
-        return str(error)
-    raise AssertionError(f"stage set {' '.join(words)} was not refused")
-
-
 def stages_are_switched_while_data_flows(switch, vm0, vm1):
     before = ports(switch)
     held, wrong = [], []
@@ -131,11 +122,11 @@ def stages_are_switched_while_data_flows(switch, vm0, vm1):
 
 def mistakes_change_nothing(switch):
     before = switch.ctl("show", "config")
-    message = refused(switch, "shared-buffer-rings", "copy-break=1")
+    message = refused(switch, "stage", "set", "shared-buffer-rings", "copy-break=1")
     check_contains(message, "copy-break: 1: expected 128 to 65535", "a value out of range is refused")
-    message = refused(switch, "shared-buffer-rings", "copy-brake=300")
+    message = refused(switch, "stage", "set", "shared-buffer-rings", "copy-brake=300")
     check_contains(message, 'unknown option "copy-brake"; did you mean "copy-break"?', "so is an unknown option")
-    message = refused(switch, "batched-syscall", "on")
+    message = refused(switch, "stage", "set", "batched-syscall", "on")
     check_contains(message, 'unknown stage "batched-syscall"; did you mean "batched-syscalls"?', "so is an unknown stage")
     check_equal(switch.ctl("show", "config"), before, "nothing has changed")
 

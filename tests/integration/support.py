@@ -27,7 +27,7 @@ sys.path.insert(0, str(TOP / "bench"))
 # pylint: disable=wrong-import-position
 from lab import Daemon, Guest, ImageError, Namespace  # noqa: E402
 from lab import process as lab_process  # noqa: E402
-from lab.daemon import find_program  # noqa: E402
+from lab.daemon import DaemonError, find_program  # noqa: E402
 from lab.guest import TESTPMD, TestpmdGuest  # noqa: E402
 from lab.process import Hugepages, LabError, RunDir  # noqa: E402
 
@@ -254,6 +254,15 @@ def daemon(configuration, **options):
         raise
     finally:
         switch.stop()
+
+
+def refused(switch, *words):
+    """The message of a command that must be refused."""
+    try:
+        switch.ctl(*words)
+    except DaemonError as error:
+        return str(error)
+    raise AssertionError(f"{' '.join(words)} was not refused")
 
 
 def show_log(switch):
