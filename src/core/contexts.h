@@ -44,6 +44,19 @@ pv_context_mac(uint64_t address, uint8_t mac[6])
 		mac[i] = (uint8_t)(address >> 8 * i);
 }
 
+/*
+ * Packets of a context that may be in mailboxes between workers when it is polled. All contexts of a worker share
+ * those, and whoever fills one would push out the others' packets, so a context with more waits for the worker that
+ * gets them.
+ */
+#define PV_CONTEXT_MAIL_MAX (PV_BURST_MAX / 2)
+
+static inline bool
+pv_context_has_mail(const struct pv_port *port)
+{
+	return unlikely(atomic_load_explicit(&port->mail, memory_order_relaxed) > PV_CONTEXT_MAIL_MAX);
+}
+
 /* As switch_burst of struct pv_multiplexing. */
 void pv_contexts_switch_burst(struct pv_worker *worker, struct rte_mbuf **packets, uint16_t count);
 

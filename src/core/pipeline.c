@@ -280,13 +280,33 @@ pv_send_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector)
 	pv_path_send_vector(worker, to, vector, &pv_any_shape);
 }
 
+/* Counts packets into their senders' mail, or out of it: a context that has much is not polled (contexts.h). */
+static void
+count_mail(const struct pv_datapath *datapath, struct rte_mbuf *const *packets, uint16_t count, int32_t each)
+{
+	for (uint16_t first = 0, end; first < count; first = end) {
+		uint16_t sender = packets[first]->port;
+
+		for (end = first + 1; end < count && packets[end]->port == sender; end++)
+			continue;
+		atomic_fetch_add_explicit(&datapath->ports[sender]->mail, each * (end - first), memory_order_relaxed);
+	}
+}
+
+/* Counted before they are there: from then on they are the other worker's. */
 void
 pv_hand_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector, const struct pv_shape *shape)
 {
 	struct pv_worker *other = worker->datapath->workers[to];
 	struct rte_ring *mailbox = other->mailbox[worker->id];
-	uint16_t taken = (uint16_t)rte_ring_sp_enqueue_burst(mailbox, (void **)vector->packets, vector->count, NULL);
+	bool counted = pv_has_contexts(worker->datapath);
+	uint16_t taken;
 
+	if (counted)
+		count_mail(worker->datapath, vector->packets, vector->count, 1);
+	taken = (uint16_t)rte_ring_sp_enqueue_burst(mailbox, (void **)vector->packets, vector->count, NULL);
+	if (counted)
+		count_mail(worker->datapath, vector->packets + taken, (uint16_t)(vector->count - taken), -1);
 	for (uint16_t i = taken; i < vector->count; i++)
 		pv_drop(worker, pv_packet_egress(vector->packets[i]), PV_DROP_MAILBOX_FULL, vector->packets[i]);
 	vector->count = 0;
@@ -304,6 +324,8 @@ pv_drain(struct pv_worker *worker)
 void
 pv_receive_handed(struct pv_worker *worker, struct rte_mbuf **packets, uint16_t count)
 {
+	if (pv_has_contexts(worker->datapath))
+		count_mail(worker->datapath, packets, count, -1);
 	for (uint16_t i = 0; i < count; i++) {
 		uint16_t to = pv_packet_egress(packets[i]);
 		const struct pv_port *port = worker->datapath->ports[to];

@@ -195,7 +195,7 @@ take_turn(struct loop *loop, uint16_t id)
 	uint16_t burst = pv_turn_burst(turn, loop->now);
 	uint32_t packets;
 
-	if (burst == 0 || pv_backlog_blocks(port, loop->now)) {
+	if (burst == 0 || pv_backlog_blocks(port, loop->now) || (pv_is_context(port) && pv_context_has_mail(port))) {
 		turn->counters.passed_by++;
 		return 0;
 	}

@@ -152,6 +152,7 @@ struct pv_port {
 	 */
 	_Atomic uint32_t clogged_lanes;
 	_Atomic uint64_t blocked_until;
+	_Atomic int32_t mail;	   /* packets from it that are in mailboxes between workers; with contexts */
 	struct pv_log_limit limit; /* for lines a guest can trigger; used by the port's control thread */
 	/* Set by the framework: counts frames that came in at rx_burst of a queue and never became packets (PV_DROP_…).
 	 */
