@@ -8,7 +8,7 @@
  * A context is a port with a guest; other ports are wires. It speaks with one source address: the one that is
  * configured ("mac"), else the first that it sends, which it claims in the switching table and keeps until its guest
  * is gone. Whatever else it sends is spoofed_source, and so is a claimed or configured address from anywhere else; an
- * address that was merely learned behind a wire moves to the context that claims it. Wires are learned from like with
+ * address that was merely learned behind a wire moves to the context that claims it. Wires are learned from as with
  * the bridge.
  *
  * A context receives frames to its address, and group addresses. A frame to an address that nobody is known for goes to

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "core/turns.h"
 
-#include <string.h>
-
 #include <rte_common.h>
 
 #define FRAME_BYTES_LEAST 60   /* IEEE 802.3 has no shorter ones; a guest may make those of 14 */

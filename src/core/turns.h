@@ -13,7 +13,7 @@
  * then on, and its doorbell (core/doorbells.h) brings it back. Who is in the set is a bit vector, so a pass costs
  * nothing for those who are not.
  *
- * Wires and ports that cannot say when they have frames take part without a deficit.
+ * Wires take part without a deficit. Ports that cannot say when they have frames are never idle.
  */
 #ifndef PV_CORE_TURNS_H
 #define PV_CORE_TURNS_H

@@ -48,8 +48,8 @@ struct pv_memory {
 static inline void *
 pv_memory_at(const struct pv_memory *memory, uint64_t address, uint64_t length)
 {
-#ifdef PV_MEMORY_UNPROTECTED /* a part of bench/contexts alone: what is left when nothing keeps a guest in its memory \
-			      */
+	/* In a part of bench/contexts alone: what is left when nothing keeps a guest in its memory. */
+#ifdef PV_MEMORY_UNPROTECTED
 	return memory->regions[0].host + (address - memory->regions[0].guest);
 #endif
 	if (memory->window != NULL)
