@@ -20,9 +20,9 @@
  * Nobody sleeps on it: the owner says that it is asleep, then looks at the summary once more; who rings sets the
  * summary, then looks whether the owner is asleep. These four are sequentially consistent: in their one order either
  * the ring comes before the last look, which sees it, or the owner is asleep before the ringer looks. The ringer who
- * finds it asleep takes that away by an exchange and writes to the bell, so there is at most one such system call for
- * each sleep, however many ring. A bell that comes late, after the owner got up by itself, ends its next sleep at once;
- * that costs a look. docs/models/doorbells.pml is the model of this, of kicks and of what the owner does.
+ * finds it asleep takes that away by an exchange and writes to the bell, so there is at most one such system call each
+ * time that the owner wants to sleep, however many ring. A bell that comes late, after the owner saw a ring in its last
+ * look or got up by itself, ends its next sleep at once; that costs a look. docs/models/doorbells.pml is the model of this, of kicks and of what the owner does.
  *
  * What all this costs while nobody sleeps: who rings, two atomic operations and a look in the same cache line; who
  * takes, one load when there is nothing.

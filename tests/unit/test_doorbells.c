@@ -383,11 +383,14 @@ serve(const uint64_t rung[PV_EVENT_WORDS])
 	atomic_fetch_add(&done, n);
 }
 
-/* Returns how often it slept. */
-static uint32_t
+static struct {
+	uint32_t attempts, sleeps; /* how often the owner wanted to sleep, and did */
+} counters;
+
+static void
 serve_all(int sleeping)
 {
-	uint32_t random = 77, all = stress->rounds * stress->ringers * stress->burst, sleeps = 0;
+	uint32_t random = 77, all = stress->rounds * stress->ringers * stress->burst;
 	uint64_t rung[PV_EVENT_WORDS];
 	struct epoll_event event;
 
@@ -397,14 +400,14 @@ serve_all(int sleeping)
 			continue;
 		}
 		pause_up_to(&random, stress->owner_pause);
+		counters.attempts++;
 		if (!pv_doorbells_prepare_sleep(&doorbells))
 			continue;
-		sleeps++;
+		counters.sleeps++;
 		while (epoll_wait(sleeping, &event, 1, -1) < 0)
 			assert_int_equal(errno, EINTR);
 		pv_doorbells_wake_up(&doorbells);
 	}
-	return sleeps;
 }
 
 static void
@@ -413,25 +416,26 @@ run(const struct stress *setup)
 	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
 	int sleeping = epoll_create1(EPOLL_CLOEXEC);
 	pthread_t ringers[RINGERS];
-	uint32_t sleeps;
 	uint64_t bells;
 
 	stress = setup;
+	memset(&counters, 0, sizeof(counters));
 	memset((void *)posted, 0, sizeof(posted));
 	atomic_store(&done, 0);
 	assert_int_equal(epoll_ctl(sleeping, EPOLL_CTL_ADD, bell, &event), 0);
 	hang_watch("a ring was lost, or its owner sleeps on it");
 	for (uintptr_t i = 0; i < stress->ringers; i++)
 		assert_int_equal(pthread_create(&ringers[i], NULL, ring_in_rounds, (void *)i), 0);
-	sleeps = serve_all(sleeping);
+	serve_all(sleeping);
 	for (uint32_t i = 0; i < stress->ringers; i++)
 		pthread_join(ringers[i], NULL);
 	hang_is_over();
 	close(sleeping);
 	bells = count_bells();
-	print_message("%u rings, %u sleeps, %u bells\n", atomic_load(&done), sleeps, (uint32_t)bells);
-	assert_true(sleeps > 0);
-	assert_true(bells <= sleeps + 1);
+	print_message("%u rings, %u sleeps of %u attempts, %u bells\n", atomic_load(&done), counters.sleeps,
+		      counters.attempts, (uint32_t)bells);
+	assert_true(counters.sleeps > 0);
+	assert_true(bells <= counters.attempts);
 }
 
 static void

@@ -31,7 +31,7 @@
 
 #define EVENTS (1ULL << VIRTIO_RING_F_EVENT_IDX)
 #define CONTEXTS 2
-#define ROUNDS 6000 /* of each driver, and of who has mail */
+#define ROUNDS 6000 /* of each driver at least, and of who has mail */
 #define RING 16
 #define BURST 4	    /* frames at once, at most */
 #define PATIENCE 13 /* a context goes idle after 2^0 to 2^12 rounds without a frame */
@@ -47,7 +47,6 @@ struct client {
 	struct driver *driver;
 	struct bench *bench;
 	int kick;
-	uint32_t kicks, quiet; /* bursts with a kick, and without */
 };
 
 static struct client contexts[CONTEXTS], sender;
@@ -59,8 +58,16 @@ static _Atomic uint32_t under_way; /* clients that are not done; the last one sa
 static bool events;		   /* with event index */
 
 static struct {
-	uint32_t idle, sleeps, rung; /* how often: a context went idle, the owner slept, an idle context was rung */
+	_Atomic uint32_t idle, sleeps, rung; /* how often: a context went idle, the owner slept, an idle one was rung */
+	_Atomic uint32_t kicks, quiet;	     /* bursts with a kick, and without */
 } counters;
+
+/* How threads take turns is up to the machine: drivers go on until this is so. */
+static bool
+every_way_was_gone(void)
+{
+	return counters.idle > ROUNDS / 10 && counters.sleeps > ROUNDS / 10 && counters.kicks > 0 && counters.quiet > 0;
+}
 
 static uint32_t
 next_random(uint32_t *state)
@@ -115,8 +122,7 @@ offer_burst(struct client *context, uint32_t n)
 		driver_offer_one(driver, DRIVER_BUFFERS + i * 0x1000u, FRAME, 0);
 	atomic_thread_fence(memory_order_seq_cst); /* 2.7.13.4.1 */
 	wanted = driver->packed ? packed_wants_kick(driver) : split_wants_kick(driver, driver->offered, old);
-	context->kicks += wanted;
-	context->quiet += !wanted;
+	atomic_fetch_add_explicit(wanted ? &counters.kicks : &counters.quiet, 1, memory_order_relaxed);
 	if (wanted)
 		eventfd_write(context->kick, 1);
 }
@@ -143,7 +149,7 @@ drive(void *argument)
 	struct client *context = argument;
 	uint32_t sent = 0;
 
-	for (uint32_t round = 0; round < ROUNDS; round++) {
+	for (uint32_t round = 0; round < ROUNDS || !every_way_was_gone(); round++) {
 		for (uint32_t bursts = 1 + next_random(&context->random) % 3; bursts > 0; bursts--) {
 			uint32_t n = 1 + next_random(&context->random) % BURST;
 
@@ -349,17 +355,15 @@ nothing_is_lost(bool packed, bool with_events)
 {
 	events = with_events;
 	begin(packed);
-	hang_watch("something was lost, or its owner sleeps on it");
+	hang_watch("something was lost, its owner sleeps on it, or it never sleeps");
 	start_clients();
 	own();
 	join_clients();
 	hang_is_over();
 	print_message("%u frames, kicked for %u times and not for %u; %u times idle, %u times rung, %u sleeps\n",
-		      contexts[0].done + contexts[1].done, contexts[0].kicks + contexts[1].kicks,
-		      contexts[0].quiet + contexts[1].quiet, counters.idle, counters.rung, counters.sleeps);
-	assert_true(counters.idle > ROUNDS / 10 && counters.sleeps > ROUNDS / 10);
+		      contexts[0].done + contexts[1].done, counters.kicks, counters.quiet, counters.idle, counters.rung,
+		      counters.sleeps);
 	assert_in_range(counters.idle, counters.rung, counters.rung + CONTEXTS);
-	assert_true(contexts[0].quiet > 0 && contexts[0].kicks > 0);
 	end();
 }
 
