@@ -276,12 +276,13 @@ sleep_until_rung(struct loop *loop)
 		return;
 	rte_rcu_qsbr_thread_offline(qsbr, worker->id);
 	/* Who sets `leave` rings then: that ring may have been taken already, and then `leave` is seen here. */
-	if (pv_doorbells_prepare_sleep(&worker->doorbells) && !worker->datapath->leave)
+	if (pv_doorbells_prepare_sleep(&worker->doorbells) && !worker->datapath->leave) {
 		pv_relay_wait(worker->datapath->relay, worker->id, longest_ns);
+		loop->next_look = rte_rdtsc() + loop->look_cycles; /* the kicks that ended it are noted already */
+	}
 	pv_doorbells_wake_up(&worker->doorbells);
 	rte_rcu_qsbr_thread_online(qsbr, worker->id);
 	worker->counters.sleeps++;
-	loop->next_look = 0;
 }
 
 static void
