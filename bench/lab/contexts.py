@@ -25,6 +25,8 @@ WINDOW, VALIDATE = "contexts, window", "contexts, validate"
 SINGLE = (XEN, XEN_CONTEXTS, HLVI_IOC, BRIDGE, CDNA)
 SCALING = (XEN, BRIDGE, CDNA)
 LIGHT = (BRIDGE, CONTEXTS)
+SPREAD = "contexts, 2 workers"
+FLOODED = (*LIGHT, SPREAD)
 WORKERS = ("1 worker", "2 workers")
 PROTECTIONS = {VALIDATE: "validate", WINDOW: "window"}
 
@@ -203,10 +205,11 @@ def latency(results):
 def fairness(results):
     """Shares under flood."""
     summary = f"{Fairness.summary[0].upper()}{Fairness.summary[1:]}"
-    lines = columns(summary, FAIR, Fairness.metrics, LIGHT, results)
-    for metric in ("jain_equal", "jain_mixed", "jain_weights"):
-        known = results.estimate(CONTEXTS, FAIR, metric)
-        lines.append(met(Fairness.metrics[metric].label, known, JAIN_LEAST, "", least=True))
+    lines = columns(summary, FAIR, Fairness.metrics, FLOODED, results)
+    for system in (CONTEXTS, SPREAD):
+        for metric in ("jain_equal", "jain_mixed", "jain_weights"):
+            known = results.estimate(system, FAIR, metric)
+            lines.append(met(f"{system}: {Fairness.metrics[metric].label}", known, JAIN_LEAST, "", least=True))
     return [*lines, ""]
 
 
@@ -302,7 +305,7 @@ PLOTS = {
     "fairness": lambda results: {
         "fairness.svg": bars(
             "Jain's index under flood", FAIR,
-            {"equal sizes": "jain_equal", "mixed sizes": "jain_mixed", "weights": "jain_weights"}, LIGHT, results,
+            {"equal sizes": "jain_equal", "mixed sizes": "jain_mixed", "weights": "jain_weights"}, FLOODED, results,
         )
     },
     "memory": lambda results: {},

@@ -30,6 +30,7 @@
 #define SENDS_LARGE (BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) | BIT(VIRTIO_NET_F_HOST_UFO))
 #define WAIT_MAX_US 500 /* for a message to be handled, and */
 #define WAIT_SHARE 32	/* one part in so many of the time */
+#define WAITS_MAX 3	/* of calls that a port's guests may have made wait before they are shut out */
 #define SETTLE_POLL_NS 50000
 #define ANSWER_MAX_US 1000			      /* for a frontend to make room in its channel for requests */
 #define NEW_RING 0x8000u			      /* base of a packed ring that begins: place 0, wrap counter 1 */
@@ -880,6 +881,19 @@ call(struct pv_vio_ring *ring)
 	return result;
 }
 
+static void
+count_wait(struct pv_vio *vio)
+{
+	if (atomic_fetch_add(&vio->waits, 1) + 1 < WAITS_MAX)
+		return;
+	atomic_store(&vio->waits, 0);
+	vio->port->revoked = true;
+	pv_warning(vio->port->name,
+		   "its guests have made a worker wait %d times, and are shut out: pktvirt-ctl context grant %s lets "
+		   "them in",
+		   WAITS_MAX, vio->port->name);
+}
+
 void
 pv_vio_call(struct pv_vio *vio, struct pv_vio_ring *ring)
 {
@@ -888,6 +902,7 @@ pv_vio_call(struct pv_vio *vio, struct pv_vio_ring *ring)
 	pv_virtqueue_stop(&ring->queue, "calling the guest waits until it takes the calls before, on descriptor",
 			  (uint32_t)ring->call_fd);
 	pv_vio_stop(vio, ring);
+	count_wait(vio);
 }
 
 void

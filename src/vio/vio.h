@@ -91,6 +91,7 @@ struct pv_vio {
 	_Atomic bool paused;	  /* they will be able to again in a moment */
 	_Atomic uint32_t faulted; /* the guest's memory is not all there: PV_FAULT_… (fault.h) */
 	_Atomic bool stopped;	  /* the guest broke the rules: not used again until it attaches anew */
+	_Atomic uint32_t waits;	  /* that calling guests of the port has cost, since they were last shut out for that */
 	bool packed;
 	uint8_t header_size;		   /* of the virtio-net header in the guest's buffers: 10 or 12 */
 	bool mergeable;			   /* VIRTIO_NET_F_MRG_RXBUF was negotiated */
@@ -256,7 +257,9 @@ void pv_vio_seek_rings(struct pv_vio *vio, uint16_t queue);
 
 /*
  * Calls the guest: at most one system call. Its descriptor does not wait, but the frontend shares it and can have it
- * wait after all; the watchdog of the workers then interrupts the call (core/watchdog.h), and the port is stopped.
+ * wait after all; the watchdog of the workers then interrupts the call (core/watchdog.h), and the port is stopped. Each
+ * time has cost all others of the worker a second or two: with the third one the port's guests are shut out
+ * (port->revoked), however often they attach, until somebody grants them their context again.
  */
 void pv_vio_call(struct pv_vio *vio, struct pv_vio_ring *ring);
 

@@ -474,20 +474,34 @@ def full_calls_stop_nobody(switch, directory, pair, features):
         wait_until("and its frames are delivered all the same", is_served)
 
 
-def calls_that_wait_stop_their_port_only(switch, directory, pair, features):
+def have_calls_wait(switch, pair, hostile):
     """The frontend shares its descriptor with the switch, and has it wait after the switch has had it not to."""
+    for ring in hostile.rings:
+        os.set_blocking(ring.call, True)
+        os.eventfd_write(ring.call, 2**64 - 2)
+
+    def is_stopped():
+        pair.pump()
+        hostile.receive()
+        return ports(switch)["vm0"]["detail"]["stopped"]
+
+    wait_until("calls that wait stop the port", is_stopped)
+
+
+def calls_that_wait_stop_their_port_only(switch, directory, pair, features):
     with hostile_frontend(directory, features) as hostile:
-        for ring in hostile.rings:
-            os.set_blocking(ring.call, True)
-            os.eventfd_write(ring.call, 2**64 - 2)
-
-        def is_stopped():
-            pair.pump()
-            hostile.receive()
-            return ports(switch)["vm0"]["detail"]["stopped"]
-
-        wait_until("calls that wait stop the port", is_stopped)
+        have_calls_wait(switch, pair, hostile)
         goes_on(switch, pair, "calls that would wait")
+
+
+def who_has_workers_wait_again_and_again_is_shut_out(switch, directory, pair):
+    """The third time, after one with rings of each format."""
+    with hostile_frontend(directory, SPLIT) as hostile:
+        have_calls_wait(switch, pair, hostile)
+        is_in_state(switch, "vm0", "revoked")
+    with hostile_frontend(directory, SPLIT):
+        goes_on(switch, pair, "one who is shut out")
+        check_equal(switch.ctl("context", "grant", "vm0")["state"], "up", "somebody may let it in again")
 
 
 def attack(switch, directory, pair, features, exceptions):
@@ -517,6 +531,8 @@ def main():
             check_equal(ports(switch)["vm1"]["detail"]["protection"], protection, "how memory is protected")
             for features in (SPLIT, PACKED):
                 attack(switch, directory, pair, features, IN_A_WINDOW if protection == "window" else {})
+            if name == "contexts":
+                who_has_workers_wait_again_and_again_is_shut_out(switch, directory, pair)
             wait_until("all of the neighbours' frames have arrived", pair.is_done)
             with hostile_frontend(directory, SPLIT) as vm0:
                 check_delivery("its port serves the next one", vm0, vm1, source=HOSTILE)

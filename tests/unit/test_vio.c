@@ -5,12 +5,15 @@
  * memory of guests lies in one.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -97,6 +100,21 @@ static struct pv_vio_ring *
 ring(struct guest *it)
 {
 	return &it->bench->vio.rings[it->index];
+}
+
+/* A guest that attaches anew. */
+static void
+revive(struct guest *it)
+{
+	struct pv_virtqueue *queue = &ring(it)->queue;
+
+	assert_non_null(queue->stopped);
+	assert_true(strlen(it->bench->vio.why) > 0);
+	queue->stopped = NULL;
+	if (!it->driver->packed)
+		queue->next_avail = queue->next_used; /* of the chains that it has offered, none is left */
+	it->bench->vio.stopped = false;
+	it->bench->vio.running = true;
 }
 
 /* --- frames from the guest ---------------------------------------------------------------------------------------- */
@@ -818,6 +836,52 @@ a_guest_that_does_not_take_its_calls_holds_nobody_up(void **state)
 }
 
 static void
+do_nothing(int number)
+{
+}
+
+/* As the watchdog does: whatever call waits then is interrupted. */
+static void
+interrupt_each_ms(long ms)
+{
+	const struct sigaction action = { .sa_handler = do_nothing };
+	const struct itimerval each = { { .tv_usec = ms * 1000 }, { .tv_usec = ms * 1000 } };
+
+	assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &each, NULL), 0);
+}
+
+/* The frontend shares the descriptor, and takes back that it does not wait. */
+static void
+have_calls_wait(struct guest *it)
+{
+	static const uint64_t full = UINT64_MAX - 1;
+	int fd = ring(it)->call_fd;
+
+	assert_int_equal(write(fd, &full, sizeof(full)), sizeof(full));
+	assert_int_equal(fcntl(fd, F_SETFL, 0), 0);
+}
+
+static void
+a_call_that_waits_stops_the_port_and_the_third_one_shuts_its_guests_out(void **state)
+{
+	struct guest it = guest(&(struct guest_setup){ .features = V1 });
+	struct pv_vio *vio = &it.bench->vio;
+
+	have_calls_wait(&it);
+	interrupt_each_ms(5);
+	for (int time = 1; time <= 3; time++) {
+		pv_vio_call(vio, ring(&it));
+		assert_true(vio->stopped && !vio->running);
+		assert_non_null(strstr(vio->why, "calling the guest waits"));
+		assert_int_equal(it.bench->port.revoked, time == 3);
+		revive(&it);
+	}
+	interrupt_each_ms(0);
+	end(&it);
+}
+
+static void
 a_guest_that_polls_is_not_called(void **state)
 {
 	struct guest it = guest(&(struct guest_setup){ .features = V1 });
@@ -1430,21 +1494,6 @@ keep_changing(void *argument)
 	return NULL;
 }
 
-/* A guest that attaches anew. */
-static void
-revive(struct guest *it)
-{
-	struct pv_virtqueue *queue = &ring(it)->queue;
-
-	assert_non_null(queue->stopped);
-	assert_true(strlen(it->bench->vio.why) > 0);
-	queue->stopped = NULL;
-	if (!it->driver->packed)
-		queue->next_avail = queue->next_used; /* of the chains that it has offered, none is left */
-	it->bench->vio.stopped = false;
-	it->bench->vio.running = true;
-}
-
 static void
 settle_and_revive(struct guest *it)
 {
@@ -1551,6 +1600,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(a_ring_that_is_not_ready_is_not_touched),
 		cmocka_unit_test(a_guest_is_called_once_for_a_burst_and_not_against_its_will),
 		cmocka_unit_test(a_guest_that_does_not_take_its_calls_holds_nobody_up),
+		cmocka_unit_test(a_call_that_waits_stops_the_port_and_the_third_one_shuts_its_guests_out),
 		cmocka_unit_test(a_guest_that_polls_is_not_called),
 		cmocka_unit_test(memory_that_is_not_all_there_is_work),
 		cmocka_unit_test(a_frame_waits_for_each_of_its_translations_and_they_are_asked_for_once),
