@@ -3,7 +3,7 @@
 #ifndef TESTS_LIB_HANG_H
 #define TESTS_LIB_HANG_H
 
-#define HANG_SECONDS 60 /* far more than any such test needs: it finds what stands still, not what is slow */
+#define HANG_SECONDS 200 /* far more than any such test needs: it finds what stands still, not what is slow */
 
 /*
  * Ends the program with status 1 and says `what`, unless hang_is_over() is called within HANG_SECONDS. Uses SIGUSR2,
