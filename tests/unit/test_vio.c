@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -1419,8 +1420,8 @@ a_frame_that_waits_for_a_guest_holds_nothing_of_the_sender(void **state)
 
 /* --- a guest that changes its memory all the time ----------------------------------------------------------------- */
 
-#define CHANGES 100000
-#define FRAMES 1000
+#define CHANGES 500000
+#define FRAMES 100 /* at least: on one CPU there are only so many for each turn of the other thread */
 
 struct vandal {
 	struct driver *driver;
@@ -1551,9 +1552,14 @@ run_beside_a_vandal(const struct guest_setup *setup)
 
 	it.bench->vio.limit.burst = 0;
 	assert_int_equal(pthread_create(&thread, NULL, keep_changing, &vandal), 0);
-	for (; vandal.changes < CHANGES || frames < FRAMES; round++)
+	for (; vandal.changes < CHANGES || frames < FRAMES; round++) {
+		uint32_t before = frames;
+
 		frames += setup->receives ? transmit_to_a_vandal(&it, round) :
 					    receive_from_a_vandal(&it, kept, &n_kept, round);
+		if (frames == before)
+			sched_yield(); /* it may be its turn */
+	}
 	vandal.end = true;
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	rte_pktmbuf_free_bulk(kept, n_kept);
