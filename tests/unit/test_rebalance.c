@@ -391,6 +391,7 @@ loads_that_change_all_the_time_move_a_context_no_more_than_it_may(void **state)
 #define WINDOW 200 /* frames of a guest under way: no ring or mailbox is ever full */
 #define MOVES 1500
 #define DEADLINE_S 60
+#define FOREVER_US 1000000000u /* no test lives to see the end of it */
 
 static const char *const macs[PORTS] = { "52:54:00:00:00:00", "52:54:00:00:00:01", "52:54:00:00:00:02",
 					 "52:54:00:00:00:03" };
@@ -726,6 +727,10 @@ what_waits_for_a_full_queue_moves_along_in_order(void **state)
 						     .macs = { macs[0], macs[1], macs[2], macs[3] } });
 	struct pv_datapath *datapath = testbed_datapath(testbed);
 
+	for (uint16_t i = 0; i < 2; i++) {
+		datapath->contexts.hold_us = FOREVER_US;
+		pv_backlog_choose(datapath->workers[i]);
+	}
 	testbed_limit(testbed, 1, 0);
 	for (uint32_t i = 0; i < 20; i++)
 		testbed_inject(testbed, 0, 0, macs[1], macs[0], 60 + i);
