@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -16,6 +17,15 @@
 /* Standard error is one end of a socket that keeps message boundaries, so each write(2) is seen as one. */
 static int real_stderr, captured[2];
 static char line[8192];
+static time_t now_s = 100000;
+
+/* Instead of the library's: so that no second passes but when a test says so. */
+int
+clock_gettime(clockid_t clock, struct timespec *now)
+{
+	*now = (struct timespec){ .tv_sec = now_s };
+	return 0;
+}
 
 static int
 capture(void **state)
@@ -168,10 +178,10 @@ a_limit_lets_a_burst_through_and_counts_the_rest(void **state)
 	}
 	assert_false(pv_log_limit_pass(&limit, &suppressed));
 	assert_false(pv_log_limit_pass(&limit, &suppressed));
-	limit.last_s -= 1; /* a second ago */
+	now_s++;
 	assert_true(pv_log_limit_pass(&limit, &suppressed));
 	assert_int_equal(suppressed, 2);
-	limit.last_s -= 1000;
+	now_s += 1000;
 	for (int i = 0; i < 3; i++)
 		assert_true(pv_log_limit_pass(&limit, &suppressed));
 }
@@ -186,7 +196,7 @@ a_limited_line_says_how_many_were_suppressed(void **state)
 	pv_log_limited(&limit, PV_LOG_WARNING, "vm0", "bad ring %d", 2);
 	pv_log_limited(&limit, PV_LOG_WARNING, "vm0", "bad ring %d", 3);
 	assert_string_equal(written(), "");
-	limit.last_s -= 1;
+	now_s++;
 	pv_log_limited(&limit, PV_LOG_WARNING, "vm0", "bad ring %d", 4);
 	assert_string_equal(written(), "pktvirt: vm0: bad ring 4 (2 more suppressed)\n");
 }

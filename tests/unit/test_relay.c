@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,9 +48,9 @@ wait_for_one(void)
 {
 	struct timespec until;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += DEADLINE_S;
-	if (sem_timedwait(&any, &until) != 0)
+	if (sem_clockwait(&any, CLOCK_MONOTONIC, &until) != 0)
 		fail_msg("no event within %d s", DEADLINE_S);
 }
 
@@ -649,6 +650,8 @@ what_is_always_readable_or_was_hung_up_ends_one_wait(void **state)
 
 /* --- changes from elsewhere --------------------------------------------------------------------------------------- */
 
+#define TURNS 3000 /* at least */
+
 static struct pv_port passing;
 static _Atomic bool is_there, is_over;
 static _Atomic uint32_t told_of_it, told_too_late;
@@ -661,14 +664,17 @@ wake_if_there(struct pv_port *port, uint16_t slot)
 	told_too_late += !is_there;
 }
 
-/* A port comes and goes, and changes its owner, while two workers look and its guest kicks. */
+/*
+ * A port comes and goes, and changes its owner, while two workers look and its guest kicks; until they have been told
+ * of it, too: on one CPU that is a matter of luck.
+ */
 static void *
 come_and_go(void *argument)
 {
 	struct pv_relay *relay = argument;
 	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 
-	for (uint16_t i = 0; i < 3000; i++) {
+	for (uint32_t i = 0; i < TURNS || told_of_it == 0; i++) {
 		is_there = true;
 		passing.owner[0] = i % WORKERS;
 		assert_true(pv_relay_watch(relay, &passing, 0, fd));
@@ -676,6 +682,8 @@ come_and_go(void *argument)
 		passing.owner[0] = (i / 2) % WORKERS;
 		assert_true(pv_relay_move(relay, &passing, 0));
 		kick(fd);
+		if (i >= TURNS)
+			sched_yield();
 		assert_true(pv_relay_watch(relay, &passing, 0, -1));
 		is_there = false; /* and it could be freed now */
 	}
@@ -713,7 +721,6 @@ nobody_is_told_of_a_port_that_is_gone(void **state)
 	pthread_join(control, NULL);
 	for (uint16_t i = 0; i < WORKERS; i++)
 		pthread_join(workers[i], NULL);
-	assert_true(told_of_it > 0);
 	assert_int_equal(told_too_late, 0);
 	pv_relay_free(relay);
 }

@@ -336,9 +336,8 @@ a_worker_sleeps_when_all_are_idle(void **state)
 		rounds = worker->counters.rounds;
 		usleep(20000);
 		assert_true(time(NULL) < end);
-	} while (worker->counters.rounds > rounds + 1); /* it gets up once a second */
-	assert_true(worker->counters.sleeps > 0);
-	assert_int_equal(worker->turns->n_active, 0);
+	} while (worker->counters.sleeps == 0 || worker->turns->n_active > 0 ||
+		 worker->counters.rounds > rounds + 1); /* it gets up once a second */
 	before = sum_received(testbed);
 	offer(&guests[2], 7);
 	wait_until_received(testbed, before + 7);
