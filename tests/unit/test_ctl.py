@@ -92,7 +92,8 @@ class FakeDaemon:
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         self.listener.listen()
-        threading.Thread(target=self.accept, daemon=True).start()
+        self.acceptor = threading.Thread(target=self.accept, daemon=True)
+        self.acceptor.start()
 
     def accept(self):
         while True:
@@ -168,6 +169,7 @@ class FakeDaemon:
 
     def close(self):
         self.listener.shutdown(socket.SHUT_RDWR)
+        self.acceptor.join()  # the next one's socket may have the same number
         self.listener.close()
 
 

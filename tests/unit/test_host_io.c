@@ -829,7 +829,7 @@ an_interface_that_is_down_refuses_and_has_nothing(void **state)
 	shell("ip link set pvt0 up && timeout 60 sh -c 'until ip link show pvt1 | grep -q state.UP; do :; done'");
 	packets[0] = make_packet(2, 60, 1);
 	assert_int_equal(channel.io->write(channel.channel, packets, 1), 1);
-	assert_int_equal(read(channel.other, frame, sizeof(frame)), HEADER + 60);
+	assert_int_equal(read_other(&channel, frame, sizeof(frame)), HEADER + 60);
 	/* The other end drops frames until it has seen that the link is up. */
 	for (n = 0, tries = 0; n == 0 && tries < 1000000; tries++) {
 		if (tries % 1000 == 0)
