@@ -82,6 +82,7 @@ struct suite_flow {
 	struct frontend *from, *to;
 	enum suite_port source, target;
 	uint32_t sent, received;
+	bool lossy; /* what is under way now may be lost; what comes is as it was sent, and in order */
 };
 /* One turn: sends what the receiver has room for, up to `count` in all, and compares what has come. True on progress.
  */

@@ -52,6 +52,18 @@ detach_pair(struct pair *pair)
 	suite_detach(pair->right);
 }
 
+/* Frames one way, of which none is lost. */
+static void
+send_only(struct suite_flow *flow, uint32_t count)
+{
+	struct suite_wait wait = { .what = "frames go one way" };
+	uint32_t end = flow->received + count;
+
+	while (flow->received < end)
+		suite_wait(&wait, suite_move(flow, end));
+	suite_drain(flow->from);
+}
+
 /* --- Memory and restarts --- */
 
 static void
@@ -115,7 +127,22 @@ memory_is_plugged(const struct suite_case *which)
 	detach_pair(&pair);
 }
 
-/* Without a pause, as QEMU does; the frames that are under way meanwhile come, too. */
+/* What the right one has sent has come, or never will: the device took it before the last frame of the left one. */
+static void
+settle_lossy(struct pair *pair)
+{
+	send_only(&pair->there, pair->there.sent - pair->there.received);
+	suite_drain(pair->right);
+	send_only(&pair->there, 1);
+	suite_move(&pair->back, pair->back.sent);
+	pair->back.received = pair->back.sent;
+	pair->back.lossy = false;
+}
+
+/*
+ * Without a pause, as QEMU does. A worker waits for a receiver whose memory changes, but not for ever, and on a busy
+ * machine the message may take longer; what the left one sends meanwhile is in its ring, and comes.
+ */
 static void
 memory_is_plugged_under_traffic(const struct suite_case *which)
 {
@@ -124,7 +151,9 @@ memory_is_plugged_under_traffic(const struct suite_case *which)
 	exchange(&pair);
 	suite_move(&pair.there, pair.there.sent + FRAMES);
 	suite_move(&pair.back, pair.back.sent + FRAMES);
+	pair.back.lossy = true;
 	assert_int_equal(frontend_plug_memory(pair.left), 0);
+	settle_lossy(&pair);
 	exchange(&pair);
 	detach_pair(&pair);
 }
@@ -395,18 +424,6 @@ insist(struct suite_flow *flow, uint32_t count)
 		suite_wait(&wait, came == (int)length);
 	}
 	flow->sent = flow->received;
-}
-
-/* Frames out of such a device: none is lost. */
-static void
-send_only(struct suite_flow *flow, uint32_t count)
-{
-	struct suite_wait wait = { .what = "frames of a device with an IOMMU are under way" };
-	uint32_t end = flow->received + count;
-
-	while (flow->received < end)
-		suite_wait(&wait, suite_move(flow, end));
-	suite_drain(flow->from);
 }
 
 static void
