@@ -254,6 +254,12 @@ class Frontend:
             ring.describe(number, address, len(data))
             ring.offer(number)
 
+    def all_is_taken(self):
+        """Whether the switch has given back all that was sent."""
+        ring = self.transmitting
+        ring.take_used()
+        return (ring.offered - ring.taken) & 0xFFFF == 0
+
     def receive(self):
         """The frames that have come since the last call; their buffers are offered again."""
         frames = []

@@ -28,6 +28,7 @@ from support import (
     refused,
     run,
     say,
+    settle,
     tap,
     tap_name,
     vhost,
@@ -125,9 +126,9 @@ def an_added_port_is_a_port(switch, directory, vm0, vm1):
     with Station(directory, "vm9").attach() as vm9:
         is_in_state(switch, "vm9", "up")
         check_delivery("to the port that was added", vm0, vm9)
-        vm1.receive()
+        settle(switch, vm0, vm1, vm9)
         check_delivery("from it", vm9, vm1)
-        vm0.receive()
+        settle(switch, vm0, vm1, vm9)
         check_delivery("beside it, while it is removed", vm0, vm1, 20 * WINDOW, Steps(remove(switch, "vm9") for _ in "1"))
         wait_until("its guest is disconnected", lambda: vm9.connection.recv(4096) == b"")
     check(not (directory / "vm9.sock").exists(), "its socket is gone")
@@ -141,8 +142,7 @@ def a_guest_that_sends_is_removed(switch, directory, vm0, vm1):
             is_in_state(switch, "vm9", "up")
             vm9.send([frame(BROADCAST, "52:54:00:00:00:99", 1000)] * 200)
             remove(switch, "vm9")
-    vm0.receive()
-    vm1.receive()
+    settle(switch, vm0, vm1)
     check_delivery("after guests went in the middle of a burst", vm0, vm1)
 
 
@@ -188,8 +188,7 @@ def guests_come_and_go(switch, directory, vm0, vm1):
     check_equal(ports(switch)["vm2"]["detail"]["attachments"], WARM_UP + ATTACHMENTS, f"{ATTACHMENTS} guests came")
     check_use(switch, before, f"{ATTACHMENTS} guests came and went")
     remove(switch, "vm2")
-    vm0.receive()
-    vm1.receive()
+    settle(switch, vm0, vm1)
 
 
 def stages_are_switched_with_the_ports_there_are(switch, directory, vm0, vm1):

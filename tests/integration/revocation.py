@@ -24,6 +24,7 @@ from support import (
     refused,
     run,
     say,
+    settle,
     vhost,
     wait_until,
     workspace,
@@ -50,10 +51,12 @@ class Flood:
         self.guest.send([self.frame] * (RING_SIZE - (ring.offered - ring.taken)))
 
 
-def all_is_given_back(guest):
-    """Whether the switch has used every chain that the guest has offered."""
-    guest.transmitting.take_used()
-    return guest.transmitting.taken == guest.transmitting.offered
+def nothing_is_under_way(switch, *guests):
+    """Every frame is accounted for, and what has come to these guests is forgotten."""
+    settle(switch, *guests)
+    wait_until("every frame is accounted for", lambda: is_conserved(switch))
+    for guest in guests:
+        rest_of(guest)
 
 
 def rest_of(guest):
@@ -76,14 +79,13 @@ def a_revoked_guest_is_left_alone(switch, vm0, vm1, vm2):
     vm2.ask(1)  # GET_FEATURES
     check_equal(vm2.transmitting.taken, before, "its messages are answered")
     check_equal(switch.ctl("context", "grant", "vm2")["state"], "up", "it is granted")
-    wait_until("what it had sent is taken now", lambda: all_is_given_back(vm2))
+    wait_until("what it had sent is taken now", vm2.all_is_taken)
     wait_until("and comes to the others", lambda: rest_of(vm0) + rest_of(vm1) > 0)
-    wait_until("every frame is accounted for", lambda: is_conserved(switch))
-    rest_of(vm0), rest_of(vm1)
+    nothing_is_under_way(switch, vm0, vm1, vm2)
     check_delivery("from it", vm2, vm0, WINDOW)
-    rest_of(vm1)
+    nothing_is_under_way(switch, vm0, vm1, vm2)
     check_delivery("to it", vm0, vm2, WINDOW)
-    rest_of(vm1)
+    nothing_is_under_way(switch, vm0, vm1, vm2)
 
 
 def guests_are_revoked_in_a_burst(switch, vm0, vm1, vm2):
@@ -119,12 +121,9 @@ def guests_are_revoked_in_a_burst(switch, vm0, vm1, vm2):
         return len(done) >= ROUNDS
 
     taken = flood.guest.transmitting.taken
-    wait_until("frames go to and fro", lambda: [flood.go_on(), all_is_given_back(vm2)] and vm2.transmitting.taken > taken)
+    wait_until("frames go to and fro", lambda: [flood.go_on(), vm2.all_is_taken()] and vm2.transmitting.taken > taken)
     try_delivery(f"revoked and granted {ROUNDS} times beside it", Speaker(), Listener(), meanwhile)
-    wait_until("all that it has sent was taken in the end", lambda: [rest_of(vm0), rest_of(vm1)] and all_is_given_back(vm2))
-    wait_until("every frame is accounted for", lambda: is_conserved(switch))
-    for guest in (vm0, vm1, vm2):
-        rest_of(guest)
+    nothing_is_under_way(switch, vm0, vm1, vm2)
 
 
 def try_delivery(what, sender, receiver, meanwhile):
@@ -161,7 +160,8 @@ def one_that_attaches_anew_stays_out(switch, directory, vm0, vm1):
         switch.ctl("context", "grant", "vm2")
         is_in_state(switch, "vm2", "up")
         check_delivery("to it, when it is granted", vm0, vm2, WINDOW)
-        rest_of(vm1)
+        nothing_is_under_way(switch, vm0, vm1)
+    wait_until("it is gone", lambda: not ports(switch)["vm2"]["detail"]["connected"])
     switch.ctl("context", "revoke", "vm2")
     check_equal(switch.ctl("context", "grant", "vm2")["state"], "down", "one that is not there may be granted, too")
 
@@ -173,7 +173,7 @@ def guests_die_in_a_burst(switch, directory, vm0, vm1):
             Flood(vm2).go_on()
             vm0.send([frame(BROADCAST, STATION)] * 8)
     wait_until("all are gone", lambda: ports(switch)["vm2"]["state"] == "down")
-    wait_until("nothing is under way", lambda: [rest_of(vm0), rest_of(vm1)] == [0, 0] and is_conserved(switch))
+    nothing_is_under_way(switch, vm0, vm1)
     check_delivery(f"after {ROUNDS} guests have died in a burst", vm0, vm1)
 
 
@@ -185,7 +185,7 @@ def the_other_data_path_just_stays_down(switch, directory, vm0, vm1):
         check_equal(rest_of(vm3), 0, "nothing was given to it")
         switch.ctl("context", "grant", "vm3")
         check_delivery("to it", vm0, vm3, WINDOW)
-        rest_of(vm1)
+        nothing_is_under_way(switch, vm0, vm1)
 
 
 def mistakes_are_told(switch):

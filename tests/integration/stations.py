@@ -16,7 +16,7 @@ import subprocess
 from pathlib import Path
 
 from frontend import RING_SIZE, SCRATCH, Frontend
-from support import ALL_TYPES, EXPERIMENTAL, GUEST_CPU, check_equal, contexts, frame, wait_until
+from support import ALL_TYPES, EXPERIMENTAL, GUEST_CPU, check_equal, frame, is_conserved, wait_until
 from lab.daemon import find_program
 from lab.netns import host
 
@@ -145,6 +145,11 @@ class Stations:
 
     def exchange(self, sender, frames):
         """One sends these frames, and then a broadcast; what came of them before that, of those to whom some came."""
+        came = self._send(sender, frames)
+        check_equal(self._stations[sender].receive(), [], f"nothing has come back to {sender}")
+        return came
+
+    def _send(self, sender, frames):
         others = [station for station in self._stations.values() if station.name != sender]
         end = letter(BROADCAST, self._stations[sender].address)
         came = {station.name: [] for station in others}
@@ -156,18 +161,24 @@ class Stations:
             return all(end in frames for frames in came.values())
 
         wait_busily(f"{sender} has sent {len(frames)} frames, and what comes after them has come", is_over)
-        check_equal(self._stations[sender].receive(), [], f"nothing has come back to {sender}")
         return {name: frames[: frames.index(end)] for name, frames in came.items() if frames[0] != end}
 
     def settle(self, switch):
-        """Take all that rings were filled with and that waits for them, and forget it."""
+        """Take all that rings were filled with and that waits for them or is under way, and forget it."""
+        for name in self._stations:
+            self._send(name, [])  # so what it had sent before is counted
 
-        def nothing_comes():
-            waiting = any(context["waiting_packets"] for context in contexts(switch).values())
-            return not any([station.receive() for station in self._stations.values()]) and not waiting
+        def is_over():
+            self._forget()
+            return is_conserved(switch)
 
-        wait_busily("nothing waits any more", nothing_comes)
+        wait_busily("nothing waits any more", is_over)
+        self._forget()
         self.speak()
+
+    def _forget(self):
+        for station in self._stations.values():
+            station.receive()
 
     def speak(self):
         """Everybody says something, to nobody in particular; so everybody's address is known."""

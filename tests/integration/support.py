@@ -35,8 +35,9 @@ SKIPPED = 77
 MARK = "PKTVIRT_TEST"
 CPUS = sorted(os.sched_getaffinity(0))
 SWITCH_CPU, GUEST_CPU = CPUS[0], CPUS[-1]
-DEADLINE_S = 60
+DEADLINE_S = 180
 JANITOR_S = 10
+LOOKS = 8  # of a worker, each at some of what others have handed to it
 BOOT_S = 120
 TESTPMD_MB = 256
 CONTROL_DIRECTORY = Path("/run/pktvirt")
@@ -318,6 +319,28 @@ def is_conserved(switch):
     received = sum(port["rx"]["packets"] for port in there)
     gone = sum(port["tx"]["packets"] + sum(port["drops"].values()) for port in there)
     return received + flooded + made == gone
+
+
+def workers_go_on(switch):
+    """Wait until each worker has done with what it was at, and has looked some times at all that it looks after."""
+
+    def times():
+        return [worker["rounds"] + worker["sleeps"] for worker in switch.ctl("show", "workers")["workers"]]
+
+    before = times()
+    wait_until("the workers go on", lambda: all(now >= then + LOOKS for now, then in zip(times(), before)))
+
+
+def settle(switch, *frontends):
+    """Wait until nothing is under way of what these guests have sent, and forget what has come to them.
+
+    First workers have done with what they took; then others have, to whom they handed it.
+    """
+    wait_until("all that was sent is taken", lambda: all(frontend.all_is_taken() for frontend in frontends))
+    workers_go_on(switch)
+    workers_go_on(switch)
+    for frontend in frontends:
+        frontend.receive()
 
 
 def telemetry(name, command):
