@@ -174,6 +174,15 @@ context_send(struct context *context, const uint8_t *to, uint16_t size)
 	return true;
 }
 
+bool
+context_has_all_back(struct context *context)
+{
+	const struct queue *queue = &context->queues[QUEUE_TX];
+
+	reclaim(context);
+	return queue->free == queue->size;
+}
+
 static ALWAYS_INLINE void
 send_burst(struct context *context, uint64_t now)
 {

@@ -67,6 +67,9 @@ void contexts_run(struct contexts *contexts);
 /* Puts a frame to that address into the transmit queue, and shows it. False if there is no room. */
 bool context_send(struct context *context, const uint8_t *to, uint16_t size);
 
+/* Takes buffers of frames back, at most two bursts; whether the switch has none any more. */
+bool context_has_all_back(struct context *context);
+
 /* Takes what has come in, at most a burst; returns how much. */
 uint32_t context_take(struct contexts *contexts, struct context *context, uint64_t now);
 

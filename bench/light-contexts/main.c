@@ -84,7 +84,10 @@ attach(const char *words)
 		answer_error("attach: refused");
 }
 
-/* Takes all that comes in at all contexts, until nothing has come for a while. */
+/*
+ * Takes all that comes in at all contexts, until the switch has taken all that they have sent, and nothing has come for
+ * a while.
+ */
 static void
 take_all(void)
 {
@@ -92,7 +95,8 @@ take_all(void)
 
 	for (; now < last + QUIET_NS && now < end; now = now_ns())
 		for (uint16_t i = 0; i < contexts.attached; i++)
-			if (context_take(&contexts, &contexts.all[i], now) > 0)
+			if (context_take(&contexts, &contexts.all[i], now) > 0 ||
+			    !context_has_all_back(&contexts.all[i]))
 				last = now;
 }
 
