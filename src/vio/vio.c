@@ -594,8 +594,8 @@ wait_for_bursts(struct pv_vio *vio)
 void
 pv_vio_pause(struct pv_vio *vio, int vid)
 {
+	vio->paused = vio->attached; /* first, so that a worker that may not enter knows that it is to wait */
 	vio->running = false;
-	vio->paused = vio->attached;
 	if (!vio->attached)
 		return;
 	wait_for_bursts(vio); /* also when no ring is loaded: workers seek rings in the IOTLB then */

@@ -578,7 +578,8 @@ pv_vio_transmit(struct pv_vio *vio, uint16_t queue, struct rte_mbuf **packets, u
 	struct pv_vio_ring *ring = &vio->rings[2 * queue];
 	uint16_t sent = 0;
 
-	if (unlikely(!pv_vio_enter(vio, ring)) && !(vio->paused && pv_vio_wait(vio, ring)))
+	/* A pause may just have ended: then it runs again. */
+	if (unlikely(!pv_vio_enter(vio, ring)) && !((vio->paused || vio->running) && pv_vio_wait(vio, ring)))
 		return lacks_ring(vio, ring) ? hold(vio, ring, packets, count) : 0;
 	if (unlikely(ring->n_held > 0))
 		deliver_held(vio, ring, queue);
