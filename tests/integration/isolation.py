@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 
-from stations import BROADCAST, Flow, Guest, Stations, Storm, Wire, letter, station_address, wait_busily
+from stations import BROADCAST, Flow, Guest, Stations, Storm, Wire, end_flows, letter, station_address, wait_busily
 from support import (
     CPUS,
     Skip,
@@ -125,21 +125,21 @@ def a_storm_costs_others_nothing(switch, there, destination, what):
     flow = Flow(there["vm2"], there["vm3"], window=32)
     back = Flow(there["vm3"], there["vm2"], window=32)
     copies = dict.fromkeys(("vm0", "wire0", "wire1"), 0)
-    end = ports(switch)["vm1"]["rx"]["packets"] + STORM_FRAMES
+
+    def take_copies():
+        for name in copies:
+            copies[name] += len(there[name].receive())
 
     def is_enough():
         flow.pump()
         back.pump()
-        for name in copies:
-            copies[name] += len(there[name].receive())
-        return min(flow.arrived, back.arrived) >= PAIR_FRAMES and ports(switch)["vm1"]["rx"]["packets"] >= end
+        take_copies()  # and asks the switch nothing meanwhile: for so long rings could stay full
+        return min(flow.arrived, back.arrived) >= PAIR_FRAMES and storm.taken() >= STORM_FRAMES
 
     storm = Storm(there["vm1"], destination)
     with storm:
         wait_busily(f"{what}: others exchange their frames meanwhile", is_enough)
-    storm.end()
-    flow.end()
-    back.end()
+    end_flows([flow, back], lambda: [take_copies()] and storm.is_over())
     copies.update(vm2=back.others, vm3=flow.others)
     after = ports(switch)
     lost = {"vm2": back.lost, "vm3": flow.lost}

@@ -224,15 +224,31 @@ class Flow:
                 self.others += 1
 
     def end(self):
-        """Wait until nothing is under way: one last frame has come."""
+        """Wait until nothing is under way."""
+        end_flows([self])
+
+    def end_with_a_frame(self):
+        """When that has come, nothing is under way."""
         self._send(1)
 
-        def is_over():
-            self.pump(0)
-            return not self._under_way
+    def is_over(self):
+        """Take what has come; whether nothing is under way."""
+        self.pump(0)
+        return not self._under_way
 
-        way = f"from {self._sender.name} to {self._receiver.name}"
-        wait_busily(f"all of the {self.sent} frames {way} have come, or are lost", is_over)
+    def __str__(self):
+        return f"{self.sent} frames from {self._sender.name} to {self._receiver.name}"
+
+
+def end_flows(flows, meanwhile=lambda: True):
+    """Wait until nothing of these is under way, and `meanwhile`, which is called again and again, gives something true.
+
+    All receivers take what comes all the time: one that did not would have frames dropped that wait for it.
+    """
+    for flow in flows:
+        flow.end_with_a_frame()
+    wait_busily(f"all of the {', '.join(map(str, flows))} have come, or are lost",
+                lambda: all([meanwhile(), *[flow.is_over() for flow in flows]]))
 
 
 class Storm:
@@ -243,7 +259,8 @@ class Storm:
 
     def __init__(self, guest, destination):
         self._frontend, self._ring = guest.frontend, guest.frontend.transmitting
-        self._used = self._ring.used_index()
+        self._used = self._seen = self._ring.used_index()
+        self._taken = 0
         self._child = 0
         data = bytes(12) + letter(destination, guest.address)
         self._frontend.memory[SCRATCH : SCRATCH + len(data)] = data
@@ -266,11 +283,18 @@ class Storm:
         os.kill(self._child, signal.SIGKILL)
         os.waitpid(self._child, 0)
 
-    def end(self):
-        """Wait until the switch has taken all of it; then the guest may send other frames again."""
+    def taken(self):
+        """How many frames the switch has taken, at least."""
+        seen = self._ring.used_index()
+        self._taken += (seen - self._seen) & 0xFFFF
+        self._seen = seen
+        return self._taken
+
+    def is_over(self):
+        """Whether the switch has taken all of it; then the guest may send other frames again."""
         end = self._ring.available_index()
-        wait_until("the storm is over", lambda: self._ring.used_index() == end)
         self._ring.offered = end
+        return self._ring.used_index() == end
 
 
 def play_many_guests(directory, count, **how):
