@@ -84,20 +84,31 @@ attach(const char *words)
 		answer_error("attach: refused");
 }
 
-/*
- * Takes all that comes in at all contexts, until the switch has taken all that they have sent, and nothing has come for
- * a while.
- */
+/* Takes what there is at all contexts. Whether there was something, or the switch has not taken all that they sent. */
+static bool
+take_some(uint64_t now)
+{
+	bool some = false;
+
+	for (uint16_t i = 0; i < contexts.attached; i++) {
+		some |= context_take(&contexts, &contexts.all[i], now) > 0;
+		some |= !context_has_all_back(&contexts.all[i]);
+	}
+	return some;
+}
+
+/* The same until there is nothing, and still nothing after a while: however long the CPU was somebody else's. */
 static void
 take_all(void)
 {
 	uint64_t now = now_ns(), last = now, end = now + STOP_NS;
 
-	for (; now < last + QUIET_NS && now < end; now = now_ns())
-		for (uint16_t i = 0; i < contexts.attached; i++)
-			if (context_take(&contexts, &contexts.all[i], now) > 0 ||
-			    !context_has_all_back(&contexts.all[i]))
-				last = now;
+	for (; now < end; now = now_ns()) {
+		if (take_some(now))
+			last = now;
+		else if (now >= last + QUIET_NS)
+			return;
+	}
 }
 
 static void

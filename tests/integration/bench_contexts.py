@@ -57,10 +57,14 @@ def goes_round(guests, counted):
     before = [(counted(number, "rx_packets"), counted(number, "tx_packets")) for number in (1, 2)]
     guests.loop(1, 2, FRAMES, [64])
     wait_until("frames go round", lambda: counted(1, "rx_packets") > before[0][0] + 100 * FRAMES)
-    guests.stop_sending()
-    after = [(counted(number, "rx_packets"), counted(number, "tx_packets")) for number in (1, 2)]
-    received, sent = (sum(two[way] for two in after) - sum(two[way] for two in before) for way in (0, 1))
-    check_equal(received, sent, "all that went round has come in at the end")
+
+    def all_has_come():
+        guests.stop_sending()  # which takes what comes, too
+        after = [(counted(number, "rx_packets"), counted(number, "tx_packets")) for number in (1, 2)]
+        received, sent = (sum(two[way] for two in after) - sum(two[way] for two in before) for way in (0, 1))
+        return received == sent
+
+    wait_until("all that went round has come in at the end", all_has_come)
 
 
 def refused(guests, command):
