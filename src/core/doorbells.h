@@ -22,7 +22,8 @@
  * the ring comes before the last look, which sees it, or the owner is asleep before the ringer looks. The ringer who
  * finds it asleep takes that away by an exchange and writes to the bell, so there is at most one such system call each
  * time that the owner wants to sleep, however many ring. A bell that comes late, after the owner saw a ring in its last
- * look or got up by itself, ends its next sleep at once; that costs a look. docs/models/doorbells.pml is the model of this, of kicks and of what the owner does.
+ * look or got up by itself, ends its next sleep at once; that costs a look. docs/models/doorbells.pml is the model of
+ * this, of kicks and of what the owner does.
  *
  * What all this costs while nobody sleeps: who rings, two atomic operations and a look in the same cache line; who
  * takes, one load when there is nothing.

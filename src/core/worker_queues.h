@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Which queues of ports a worker owns, and its ways to them: made when the data path is built, changed while it is held.
+ * Which queues of ports a worker owns, and its ways to them: made when the data path is built, changed while it is
+ * held.
  */
 #ifndef PV_CORE_WORKER_QUEUES_H
 #define PV_CORE_WORKER_QUEUES_H
