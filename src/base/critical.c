@@ -139,19 +139,19 @@ pv_events_raise(struct pv_events *events, uint32_t source)
 void
 pv_events_set(struct pv_events *events, uint32_t source)
 {
-	bool before = pv_critical_enter(events);
+	bool before = pv_events_enter(events);
 
 	events->ready[PV_EVENT_WORD(source)] |= PV_EVENT_BIT(source);
-	pv_critical_leave(events, before);
+	pv_events_leave(events, before);
 }
 
 void
 pv_events_expect(struct pv_events *events, uint32_t source)
 {
-	bool before = pv_critical_enter(events);
+	bool before = pv_events_enter(events);
 
 	events->descriptors[PV_EVENT_WORD(source)] |= PV_EVENT_BIT(source);
-	pv_critical_leave(events, before);
+	pv_events_leave(events, before);
 }
 
 static bool
@@ -167,12 +167,12 @@ is_any_ready(const struct pv_events *events)
 bool
 pv_events_take(struct pv_events *events, uint64_t sources[PV_EVENT_WORDS])
 {
-	bool before = pv_critical_enter(events), any = is_any_ready(events);
+	bool before = pv_events_enter(events), any = is_any_ready(events);
 
 	memcpy(sources, events->ready, sizeof(events->ready));
 	if (any)
 		memset(events->ready, 0, sizeof(events->ready));
-	pv_critical_leave(events, before);
+	pv_events_leave(events, before);
 	return any;
 }
 

@@ -118,14 +118,12 @@ pv_critical_events(void)
 	return pv_events_self;
 }
 
-/* Begins a section of the thread that `events` are of, or NULL. Returns what its end is to restore. */
+/* Begins a section of a thread that is told by signals. Returns what its end is to restore. */
 static inline bool
-pv_critical_enter(struct pv_events *events)
+pv_events_enter(struct pv_events *events)
 {
 	bool before;
 
-	if (likely(events == NULL))
-		return false;
 	if (events->way == PV_CRITICAL_SIGMASK)
 		return pv_events_block(events);
 	before = events->masked;
@@ -139,10 +137,8 @@ pv_critical_enter(struct pv_events *events)
  * and is handled at once.
  */
 static inline void
-pv_critical_leave(struct pv_events *events, bool before)
+pv_events_leave(struct pv_events *events, bool before)
 {
-	if (likely(events == NULL))
-		return;
 	if (events->way == PV_CRITICAL_SIGMASK) {
 		pv_events_unblock(events, before);
 		return;
@@ -154,6 +150,20 @@ pv_critical_leave(struct pv_events *events, bool before)
 	atomic_signal_fence(memory_order_seq_cst);
 	if (unlikely(events->pending != 0))
 		pv_events_drain(events);
+}
+
+/* The same for any thread: `events` are its own, or NULL, and then there is nothing to be done. */
+static inline bool
+pv_critical_enter(struct pv_events *events)
+{
+	return likely(events == NULL) ? false : pv_events_enter(events);
+}
+
+static inline void
+pv_critical_leave(struct pv_events *events, bool before)
+{
+	if (unlikely(events != NULL))
+		pv_events_leave(events, before);
 }
 
 #endif

@@ -133,15 +133,14 @@ static const _Atomic uint64_t nothing;
 /* --- keys --------------------------------------------------------------------------------------------------------- */
 
 /* The last word of a flow. */
-union flow_word {
-	struct {
-		uint32_t ports;
-		uint16_t type;
-		uint8_t protocol;
-		uint8_t header; /* bytes of the frame that the key covers */
-	};
-	uint64_t word;
+struct flow_word {
+	uint32_t ports;
+	uint16_t type;
+	uint8_t protocol;
+	uint8_t header; /* bytes of the frame that the key covers */
 };
+
+_Static_assert(sizeof(struct flow_word) == sizeof(uint64_t), "it is a word of the key");
 
 static inline bool
 has_ports(uint8_t protocol)
@@ -158,7 +157,7 @@ is_extension_header(uint8_t protocol)
 
 /* Takes addresses and protocol over. Returns the length of the header, 0 when it is not one without options. */
 static uint8_t
-take_ipv4(const struct rte_mbuf *packet, struct key *key, union flow_word *last)
+take_ipv4(const struct rte_mbuf *packet, struct key *key, struct flow_word *last)
 {
 	const struct rte_ipv4_hdr *ipv4 =
 		rte_pktmbuf_mtod_offset(packet, const struct rte_ipv4_hdr *, RTE_ETHER_HDR_LEN);
@@ -172,7 +171,7 @@ take_ipv4(const struct rte_mbuf *packet, struct key *key, union flow_word *last)
 }
 
 static uint8_t
-take_ipv6(const struct rte_mbuf *packet, struct key *key, union flow_word *last)
+take_ipv6(const struct rte_mbuf *packet, struct key *key, struct flow_word *last)
 {
 	const struct rte_ipv6_hdr *ipv6 =
 		rte_pktmbuf_mtod_offset(packet, const struct rte_ipv6_hdr *, RTE_ETHER_HDR_LEN);
@@ -190,7 +189,7 @@ static bool
 take_flow(const struct rte_mbuf *packet, struct key *key)
 {
 	const struct rte_ether_hdr *ether = rte_pktmbuf_mtod(packet, const struct rte_ether_hdr *);
-	union flow_word last = { .type = ether->ether_type, .header = RTE_ETHER_HDR_LEN };
+	struct flow_word last = { .type = ether->ether_type, .header = RTE_ETHER_HDR_LEN };
 	uint8_t length;
 
 	memset(key->flow, 0, sizeof(key->flow));
@@ -207,7 +206,7 @@ take_flow(const struct rte_mbuf *packet, struct key *key)
 			last.header += sizeof(last.ports);
 		}
 	}
-	key->flow[FLOW_WORDS - 1] = last.word;
+	memcpy(&key->flow[FLOW_WORDS - 1], &last, sizeof(last));
 	return true;
 }
 
@@ -355,11 +354,11 @@ ask_all(struct pv_worker *worker, const struct table *table, const struct pv_cha
 static uint16_t
 common_header(const struct table *table, const struct key *key)
 {
-	union flow_word last;
+	struct flow_word last;
 
 	if (table->likeness != PV_LIKE_FLOW)
 		return RTE_ETHER_HDR_LEN;
-	last.word = key->flow[FLOW_WORDS - 1];
+	memcpy(&last, &key->flow[FLOW_WORDS - 1], sizeof(last));
 	return last.header;
 }
 
