@@ -12,12 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "child.h"
 #include "vio/fault.h"
 
 #define PAGE 4096u
@@ -286,35 +285,6 @@ mappings_may_come_and_go_meanwhile(void **state)
 	assert_ptr_equal(told, NULL);
 }
 
-/* How a child ends that does this; SIGBUS is as it is in a program, without cmocka's handler or a sanitizer's. */
-static int
-status_of_child(void (*work)(void))
-{
-	const struct rlimit no_core = { 0 };
-	int status;
-	pid_t child = fork();
-
-	assert_true(child >= 0);
-	if (child == 0) {
-		setrlimit(RLIMIT_CORE, &no_core);
-		signal(SIGBUS, SIG_DFL);
-		if (pv_fault_install() == 0)
-			work();
-		_exit(0);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	return status;
-}
-
-static void
-assert_killed(void (*work)(void))
-{
-	int status = status_of_child(work);
-
-	assert_true(WIFSIGNALED(status));
-	assert_int_equal(WTERMSIG(status), SIGBUS);
-}
-
 static void
 touch_unwatched(void)
 {
@@ -328,7 +298,7 @@ touch_unwatched(void)
 static void
 a_mapping_that_is_not_watched_kills(void **state)
 {
-	assert_killed(touch_unwatched);
+	child_assert_killed(SIGBUS, touch_unwatched);
 }
 
 static void
@@ -345,7 +315,7 @@ touch_no_longer_watched(void)
 static void
 a_mapping_that_is_no_longer_watched_kills(void **state)
 {
-	assert_killed(touch_no_longer_watched);
+	child_assert_killed(SIGBUS, touch_no_longer_watched);
 }
 
 static void
@@ -364,7 +334,7 @@ touch_beside_watched(void)
 static void
 the_page_before_a_watched_one_kills(void **state)
 {
-	assert_killed(touch_beside_watched);
+	child_assert_killed(SIGBUS, touch_beside_watched);
 }
 
 static void
@@ -377,7 +347,7 @@ send_to_itself(void)
 static void
 a_signal_that_somebody_sends_kills(void **state)
 {
-	assert_killed(send_to_itself);
+	child_assert_killed(SIGBUS, send_to_itself);
 }
 
 static void
@@ -423,7 +393,7 @@ shield_another_thread(void)
 static void
 a_shield_is_of_one_thread(void **state)
 {
-	assert_killed(shield_another_thread);
+	child_assert_killed(SIGBUS, shield_another_thread);
 }
 
 static void
@@ -441,7 +411,7 @@ shield_no_more(void)
 static void
 a_shield_has_an_end(void **state)
 {
-	assert_killed(shield_no_more);
+	child_assert_killed(SIGBUS, shield_no_more);
 }
 
 static void

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/*
- * Workers on threads of their own, held and released while packets go from each to the other. The ports make their
- * packets themselves, as many as the test offers, and count what they are given.
- */
+/* Workers on threads of their own, held and released while packets go from each to the other. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -10,52 +7,29 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
-#include <rte_ether.h>
-
 #include "base/critical.h"
+#include "counting.h"
 #include "testbed.h"
 
 #define PORTS 4
 #define WORKERS 2
-#define FRAME_BYTES 60
 #define TURNS 1500 /* of each way */
 #define DEADLINE_S 60
 
 static const char *const way_names[] = { "poll", "signal-mask", "user-mask" };
 
-/* A guest: how many frames it has offered, in all, and what became of them. */
-struct guest {
-	_Atomic uint64_t offered;
-	_Atomic uint64_t taken;	   /* by the worker */
-	_Atomic uint64_t received; /* from it */
-	_Atomic bool kicks;	   /* wants to be told of new ones */
-	_Atomic uint32_t
-		unguarded; /* bursts in which a thread that takes the port away would not have been waited for */
-};
+/* By port: bursts in which a thread that takes it away would not have been waited for. */
+static _Atomic uint32_t unguarded[PORTS];
 
-static struct guest guests[PORTS];
-
-static struct rte_mbuf *
-make_frame(const struct pv_datapath *datapath, uint16_t from, uint64_t number)
+/* To all others in turn, and now and then to all. */
+static uint16_t
+receiver_of(uint16_t from, uint64_t number)
 {
-	struct rte_mbuf *packet = rte_pktmbuf_alloc(datapath->pool);
-	uint8_t to = (uint8_t)(from + 1 + number % (PORTS - 1)) % PORTS;
-	uint8_t *frame = packet != NULL ? (uint8_t *)rte_pktmbuf_append(packet, FRAME_BYTES) : NULL;
-
-	if (frame == NULL)
-		return NULL;
-	memset(frame, 0, FRAME_BYTES);
-	memcpy(frame, (uint8_t[]){ 0x52, 0x54, 0, 0, 0, to, 0x52, 0x54, 0, 0, 0, (uint8_t)from }, 12);
-	if (number % 16 == 0)
-		memset(frame, 0xff, RTE_ETHER_ADDR_LEN);
-	return packet;
+	return number % 16 == 0 ? COUNTING_ALL : (from + 1 + number % (PORTS - 1)) % PORTS;
 }
 
 /* Whether somebody who takes the port away now would have to wait: this burst is in a worker's hands. */
@@ -66,77 +40,39 @@ check_guarded(const struct pv_port *port)
 	uint64_t token = rte_rcu_qsbr_start(datapath->qsbr);
 
 	if (rte_rcu_qsbr_check(datapath->qsbr, token, false) != 0)
-		guests[port->id].unguarded++;
+		unguarded[port->id]++;
 }
 
 static uint16_t
-take_frames(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
-{
-	struct guest *guest = &guests[port->id];
-	uint16_t n = 0;
-
-	while (n < count && guest->taken < guest->offered) {
-		packets[n] = make_frame(port->framework, port->id, guest->taken);
-		if (packets[n] == NULL)
-			break;
-		guest->taken++;
-		n++;
-	}
-	return n;
-}
-
-static uint16_t
-give_frames(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+give_guarded(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
 	check_guarded(port);
-	guests[port->id].received += count;
-	rte_pktmbuf_free_bulk(packets, count);
-	return count;
-}
-
-static bool
-listen_to_guest(struct pv_port *port, uint16_t queue, bool wanted)
-{
-	struct guest *guest = &guests[port->id];
-
-	guest->kicks = wanted;
-	return wanted && guest->taken < guest->offered;
+	return counting_give(port, queue, packets, count);
 }
 
 static const struct pv_port_ops guest_ops = {
-	.rx_burst = take_frames,
-	.tx_burst = give_frames,
-	.listen = listen_to_guest,
+	.rx_burst = counting_take,
+	.tx_burst = give_guarded,
+	.listen = counting_listen,
 };
-static const struct pv_port_ops device_ops = { .rx_burst = take_frames, .tx_burst = give_frames };
+static const struct pv_port_ops device_ops = { .rx_burst = counting_take, .tx_burst = give_guarded };
 
 /* The last port cannot say when it has frames. */
 static int
 open_guest(struct pv_port *port, const void *options, const struct pv_port_env *env)
 {
-	memset(&guests[port->id], 0, sizeof(guests[port->id]));
+	counting_begin(port, receiver_of);
+	unguarded[port->id] = 0;
 	port->ops = port->id + 1 < PORTS ? &guest_ops : &device_ops;
 	return 0;
-}
-
-static int
-start_guest(struct pv_port *port)
-{
-	port->set_up(port, true);
-	return 0;
-}
-
-static void
-close_guest(struct pv_port *port)
-{
 }
 
 static const struct pv_port_type guest_type = {
 	.name = "counting",
 	.summary = "makes and counts frames",
 	.open = open_guest,
-	.start = start_guest,
-	.close = close_guest,
+	.start = counting_start,
+	.close = counting_close,
 };
 
 /* A stage that holds what it is given until the end of the round. */
@@ -185,10 +121,10 @@ static const struct pv_stage holding_out = HOLDING("holding-out", PV_HOOK_BIT(PV
 static void
 offer(struct pv_port *port, uint64_t frames)
 {
-	struct guest *guest = &guests[port->id];
+	struct counting_guest *guest = &counting_guests[port->id];
 
 	guest->offered += frames;
-	if (guest->kicks)
+	if (guest->wants_kicks)
 		port->wake(port, 0);
 }
 
@@ -228,8 +164,8 @@ add_up(struct testbed *testbed)
 	struct sums sums = { .out = testbed_all_drops(testbed) };
 
 	for (uint16_t i = 0; i < PORTS; i++) {
-		sums.in += guests[i].taken;
-		sums.out += guests[i].received;
+		sums.in += counting_guests[i].taken;
+		sums.out += counting_guests[i].received;
 	}
 	for (uint16_t i = 0; i < WORKERS; i++)
 		sums.in += datapath->workers[i]->counters.flooded;
@@ -264,7 +200,7 @@ is_all_delivered(struct testbed *testbed)
 	struct sums sums = add_up(testbed);
 
 	for (uint16_t i = 0; i < PORTS; i++)
-		if (guests[i].taken < guests[i].offered)
+		if (counting_guests[i].taken < counting_guests[i].offered)
 			return false;
 	return sums.in == sums.out;
 }
@@ -294,7 +230,7 @@ finish(struct testbed *testbed)
 	pv_hold_workers(datapath);
 	check_nothing_is_on_its_way(testbed);
 	for (uint16_t i = 0; i < PORTS; i++)
-		assert_int_equal(guests[i].unguarded, 0);
+		assert_int_equal(unguarded[i], 0);
 	pv_release_workers(datapath);
 	testbed_free(testbed);
 }

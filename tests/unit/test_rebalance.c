@@ -17,16 +17,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <rte_ether.h>
-
 #include "core/backlog.h"
 #include "core/report.h"
+#include "counting.h"
 #include "testbed.h"
 
 #define CYCLES 3000000ULL /* per thousandth of a second, of a worker */
 
-/* --- ports that ask workers for something --------------------------------------------------------------------------
- */
+/* --- ports that ask workers for something ------------------------------------------------------------------------- */
 
 /* Ports of one queue pair, what each asks its worker for in thousandths of it, and what was decided of them. */
 struct world {
@@ -297,8 +295,7 @@ a_worker_that_cannot_be_helped_does_not_keep_others_from_it(void **state)
 	free(world);
 }
 
-/* --- many seconds --------------------------------------------------------------------------------------------------
- */
+/* --- many seconds ------------------------------------------------------------------------------------------------- */
 
 static uint32_t
 random_below(uint32_t *seed, uint32_t limit)
@@ -382,12 +379,10 @@ loads_that_change_all_the_time_move_a_context_no_more_than_it_may(void **state)
 	assert_true(moves > 300);
 }
 
-/* --- the move itself -----------------------------------------------------------------------------------------------
- */
+/* --- the move itself ---------------------------------------------------------------------------------------------- */
 
 #define PORTS 4
 #define WORKERS 2
-#define FRAME_BYTES 60
 #define WINDOW 200 /* frames of a guest under way: no ring or mailbox is ever full */
 #define MOVES 1500
 #define DEADLINE_S 60
@@ -397,102 +392,45 @@ static const char *const macs[PORTS] = { "52:54:00:00:00:00", "52:54:00:00:00:01
 					 "52:54:00:00:00:03" };
 static const char *const way_names[] = { "poll", "signal-mask", "user-mask" };
 
-/* A guest that sends numbered frames to the next one. */
-static struct guest {
-	_Atomic uint64_t offered;
-	_Atomic uint64_t taken;	   /* by the worker */
-	_Atomic uint64_t received; /* from it, of the guest before */
-	_Atomic uint32_t wrong;	   /* not the one that was to come */
-	_Atomic bool kicks;	   /* wants to be told of new ones */
-} guests[PORTS];
+static _Atomic uint32_t wrong[PORTS]; /* by port: frames that were not those that were to come */
 
-static struct rte_mbuf *
-make_frame(const struct pv_datapath *datapath, uint16_t from, uint64_t number)
+static uint16_t
+next_guest(uint16_t from, uint64_t number)
 {
-	struct rte_mbuf *packet = rte_pktmbuf_alloc(datapath->pool);
-	uint8_t *frame = packet != NULL ? (uint8_t *)rte_pktmbuf_append(packet, FRAME_BYTES) : NULL;
-
-	if (frame == NULL)
-		return NULL;
-	memset(frame, 0, FRAME_BYTES);
-	memcpy(frame, (uint8_t[]){ 0x52, 0x54, 0, 0, 0, (from + 1) % PORTS, 0x52, 0x54, 0, 0, 0, (uint8_t)from }, 12);
-	memcpy(frame + RTE_ETHER_HDR_LEN, &number, sizeof(number));
-	return packet;
+	return (from + 1) % PORTS;
 }
 
 static uint16_t
-take_frames(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+give_numbered(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
-	struct guest *guest = &guests[port->id];
-	uint16_t n = 0;
+	uint64_t expected = counting_guests[port->id].received;
 
-	while (n < count && guest->taken < guest->offered) {
-		packets[n] = make_frame(port->framework, port->id, guest->taken);
-		if (packets[n] == NULL)
-			break;
-		guest->taken++;
-		n++;
-	}
-	return n;
-}
-
-static uint16_t
-give_frames(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
-{
-	struct guest *guest = &guests[port->id];
-
-	for (uint16_t i = 0; i < count; i++) {
-		uint64_t number;
-
-		memcpy(&number, rte_pktmbuf_mtod_offset(packets[i], void *, RTE_ETHER_HDR_LEN), sizeof(number));
-		guest->wrong += number != guest->received;
-		guest->received++;
-	}
-	rte_pktmbuf_free_bulk(packets, count);
-	return count;
-}
-
-static bool
-listen_to_guest(struct pv_port *port, uint16_t queue, bool wanted)
-{
-	struct guest *guest = &guests[port->id];
-
-	guest->kicks = wanted;
-	return wanted && guest->taken < guest->offered;
+	for (uint16_t i = 0; i < count; i++)
+		wrong[port->id] += counting_number(packets[i]) != expected++;
+	return counting_give(port, queue, packets, count);
 }
 
 static const struct pv_port_ops guest_ops = {
-	.rx_burst = take_frames,
-	.tx_burst = give_frames,
-	.listen = listen_to_guest,
+	.rx_burst = counting_take,
+	.tx_burst = give_numbered,
+	.listen = counting_listen,
 };
 
 static int
 open_guest(struct pv_port *port, const void *options, const struct pv_port_env *env)
 {
-	memset(&guests[port->id], 0, sizeof(guests[port->id]));
+	counting_begin(port, next_guest);
+	wrong[port->id] = 0;
 	port->ops = &guest_ops;
 	return 0;
-}
-
-static int
-start_guest(struct pv_port *port)
-{
-	port->set_up(port, true);
-	return 0;
-}
-
-static void
-close_guest(struct pv_port *port)
-{
 }
 
 static const struct pv_port_type guest_type = {
 	.name = "numbering",
 	.summary = "makes and checks numbered frames",
 	.open = open_guest,
-	.start = start_guest,
-	.close = close_guest,
+	.start = counting_start,
+	.close = counting_close,
 };
 
 static struct testbed *
@@ -521,12 +459,12 @@ static void
 offer_more(struct pv_datapath *datapath)
 {
 	for (uint16_t i = 0; i < PORTS; i++) {
-		uint64_t there = guests[i].offered - guests[(i + 1) % PORTS].received;
+		uint64_t there = counting_guests[i].offered - counting_guests[(i + 1) % PORTS].received;
 
 		if (there >= WINDOW)
 			continue;
-		guests[i].offered += WINDOW - there;
-		if (guests[i].kicks)
+		counting_guests[i].offered += WINDOW - there;
+		if (counting_guests[i].wants_kicks)
 			datapath->ports[i]->wake(datapath->ports[i], 0);
 	}
 }
@@ -535,7 +473,7 @@ static bool
 is_all_received(void)
 {
 	for (uint16_t i = 0; i < PORTS; i++)
-		if (guests[(i + 1) % PORTS].received < guests[i].offered)
+		if (counting_guests[(i + 1) % PORTS].received < counting_guests[i].offered)
 			return false;
 	return true;
 }
@@ -561,7 +499,7 @@ finish(struct testbed *testbed)
 	wait_until_all_is_received();
 	assert_int_equal(testbed_all_drops(testbed), 0);
 	for (uint16_t i = 0; i < PORTS; i++)
-		assert_int_equal(guests[i].wrong, 0);
+		assert_int_equal(wrong[i], 0);
 	testbed_free(testbed);
 }
 
@@ -582,9 +520,9 @@ move_about(const struct pv_stage *stage, enum pv_critical_way way)
 		assert_int_equal(port->owner[0], 1 - from);
 		if (i % 16 != 0)
 			continue;
-		while (guests[0].received == before) /* every now and then it is a worker's turn */
+		while (counting_guests[0].received == before) /* every now and then it is a worker's turn */
 			sched_yield();
-		before = guests[0].received;
+		before = counting_guests[0].received;
 	}
 	assert_int_equal(datapath->rebalance.moved_in[0] + datapath->rebalance.moved_in[1], MOVES);
 	assert_int_equal(datapath->rebalance.moved_in[0], datapath->rebalance.moved_out[1]);
@@ -606,8 +544,7 @@ no_frame_of_a_context_is_lost_or_overtaken_by_a_move(void **state)
 	move_about(pv_stage_find("multi-context-demux"), PV_CRITICAL_POLL);
 }
 
-/* --- looking at a data path ----------------------------------------------------------------------------------------
- */
+/* --- looking at a data path --------------------------------------------------------------------------------------- */
 
 /* What a second of so much load leaves in the counters. */
 static void

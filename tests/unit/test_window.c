@@ -20,6 +20,7 @@
 
 #include <linux/virtio_config.h>
 
+#include "child.h"
 #include "driver.h"
 #include "testbed.h"
 #include "vio/fault.h"
@@ -347,26 +348,6 @@ a_system_call_sees_an_error(void **state)
 /* --- what is no window's ------------------------------------------------------------------------------------------ */
 
 static void
-assert_killed(void (*work)(void))
-{
-	const struct rlimit no_core = { 0 };
-	int status;
-	pid_t child = fork();
-
-	assert_true(child >= 0);
-	if (child == 0) {
-		setrlimit(RLIMIT_CORE, &no_core);
-		signal(SIGSEGV, SIG_DFL);
-		if (pv_fault_install() == 0)
-			work();
-		_exit(0);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFSIGNALED(status));
-	assert_int_equal(WTERMSIG(status), SIGSEGV);
-}
-
-static void
 touch_what_is_nobodys(void)
 {
 	*(volatile uint8_t *)mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) = 1;
@@ -412,11 +393,11 @@ send_to_itself(void)
 static void
 any_other_access_kills(void **state)
 {
-	assert_killed(touch_what_is_nobodys);
-	assert_killed(touch_null);
-	assert_killed(touch_a_closed_window);
-	assert_killed(touch_what_may_only_be_read);
-	assert_killed(send_to_itself);
+	child_assert_killed(SIGSEGV, touch_what_is_nobodys);
+	child_assert_killed(SIGSEGV, touch_null);
+	child_assert_killed(SIGSEGV, touch_a_closed_window);
+	child_assert_killed(SIGSEGV, touch_what_may_only_be_read);
+	child_assert_killed(SIGSEGV, send_to_itself);
 }
 
 /* --- no window ---------------------------------------------------------------------------------------------------- */

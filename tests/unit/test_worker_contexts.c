@@ -18,59 +18,27 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <rte_ether.h>
-
 #include "core/backlog.h"
 #include "core/report.h"
 #include "core/turns.h"
+#include "counting.h"
 #include "testbed.h"
 
 #define PORTS 5
 #define MUTE (PORTS - 1) /* the port that cannot say when it has frames */
-#define FRAME_BYTES 60
 #define OFFERS 20000
 #define DEADLINE_S 60
 
-/* A guest: how many frames it has offered, in all, and what became of them. */
-struct guest {
-	_Atomic uint64_t offered;
-	_Atomic uint64_t taken;	   /* by the worker */
-	_Atomic uint64_t received; /* from it */
-	_Atomic bool wants_kicks;  /* the worker does */
-	uint64_t kicks;
-	int kick; /* eventfd */
-};
-
-static struct guest guests[PORTS];
-
-static struct rte_mbuf *
-make_frame(const struct pv_datapath *datapath, uint16_t from, uint64_t number)
-{
-	struct rte_mbuf *packet = rte_pktmbuf_alloc(datapath->pool);
-	uint8_t to = (uint8_t)(from + 1 + number % (PORTS - 1)) % PORTS;
-	uint8_t *frame = packet != NULL ? (uint8_t *)rte_pktmbuf_append(packet, FRAME_BYTES) : NULL;
-
-	if (frame == NULL)
-		return NULL;
-	memset(frame, 0, FRAME_BYTES);
-	memcpy(frame, (uint8_t[]){ 0x52, 0x54, 0, 0, 0, to, 0x52, 0x54, 0, 0, 0, (uint8_t)from }, 12);
-	return packet;
-}
+/* How a guest kicks, by port. */
+static struct {
+	uint64_t times;
+	int fd; /* eventfd */
+} kick[PORTS];
 
 static uint16_t
-take_frames(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
+others_in_turn(uint16_t from, uint64_t number)
 {
-	struct guest *guest = &guests[port->id];
-	uint16_t n = 0;
-
-	while (n < count && guest->taken < guest->offered) {
-		packets[n] = make_frame(port->framework, port->id, guest->taken);
-		if (packets[n] == NULL)
-			break;
-		guest->taken++;
-		n++;
-	}
-	return n;
+	return (from + 1 + number % (PORTS - 1)) % PORTS;
 }
 
 /* A queue of 32 that takes what it has room for now and then: what it does not take is the backlog's. */
@@ -79,34 +47,24 @@ give_frames(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uin
 {
 	uint16_t taken = RTE_MIN(count, (uint16_t)(rte_rdtsc() % 33));
 
-	guests[port->id].received += taken;
-	rte_pktmbuf_free_bulk(packets, taken);
-	return taken;
-}
-
-static bool
-listen_to_guest(struct pv_port *port, uint16_t queue, bool wanted)
-{
-	struct guest *guest = &guests[port->id];
-
-	guest->wants_kicks = wanted;
-	return wanted && guest->taken < guest->offered;
+	return counting_give(port, queue, packets, taken);
 }
 
 static const struct pv_port_ops guest_ops = {
-	.rx_burst = take_frames,
+	.rx_burst = counting_take,
 	.tx_burst = give_frames,
-	.listen = listen_to_guest,
+	.listen = counting_listen,
 };
-static const struct pv_port_ops mute_ops = { .rx_burst = take_frames, .tx_burst = give_frames };
+static const struct pv_port_ops mute_ops = { .rx_burst = counting_take, .tx_burst = give_frames };
 
 static int
 open_guest(struct pv_port *port, const void *options, const struct pv_port_env *env)
 {
-	memset(&guests[port->id], 0, sizeof(guests[port->id]));
+	counting_begin(port, others_in_turn);
 	port->ops = port->id == MUTE ? &mute_ops : &guest_ops;
 	port->tells = port->id != MUTE;
-	guests[port->id].kick = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	kick[port->id].times = 0;
+	kick[port->id].fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	return 0;
 }
 
@@ -114,16 +72,15 @@ static int
 start_guest(struct pv_port *port)
 {
 	if (port->tells)
-		port->watch(port, 0, guests[port->id].kick);
-	port->set_up(port, true);
-	return 0;
+		port->watch(port, 0, kick[port->id].fd);
+	return counting_start(port);
 }
 
 static void
 close_guest(struct pv_port *port)
 {
 	port->watch(port, 0, -1);
-	close(guests[port->id].kick);
+	close(kick[port->id].fd);
 }
 
 static const struct pv_port_type guest_type = {
@@ -136,13 +93,15 @@ static const struct pv_port_type guest_type = {
 
 /* The guest's side: as with an event index, it looks whether it has to kick after it has made frames available. */
 static void
-offer(struct guest *guest, uint32_t frames)
+offer(uint16_t port, uint32_t frames)
 {
+	struct counting_guest *guest = &counting_guests[port];
+
 	guest->offered += frames;
 	if (!guest->wants_kicks)
 		return;
-	guest->kicks++;
-	eventfd_write(guest->kick, 1);
+	kick[port].times++;
+	eventfd_write(kick[port].fd, 1);
 }
 
 static struct testbed *
@@ -188,7 +147,7 @@ sum_received(const struct testbed *testbed)
 	uint64_t sum = testbed_all_drops((struct testbed *)(uintptr_t)testbed);
 
 	for (uint16_t i = 0; i < PORTS; i++)
-		sum += guests[i].received;
+		sum += counting_guests[i].received;
 	return sum;
 }
 
@@ -224,7 +183,7 @@ send_at_random(struct testbed *testbed, uint32_t offers, uint16_t ports)
 	for (uint32_t i = 0; i < offers; i++) {
 		uint32_t some = 1 + (uint32_t)rand_r(&seed) % 3;
 
-		offer(&guests[rand_r(&seed) % ports], some);
+		offer((uint16_t)(rand_r(&seed) % ports), some);
 		frames += some;
 		pause_for_a_moment(&seed);
 		if (i % 8 == 0)
@@ -245,7 +204,7 @@ check_turns(const struct testbed *testbed, uint16_t workers)
 		assert_true(turn->counters.turns > 0);
 		assert_true(turn->counters.idled > 0);
 		assert_true(turn->counters.rung > 0);
-		assert_true(guests[i].kicks > 0);
+		assert_true(kick[i].times > 0);
 	}
 }
 
@@ -339,7 +298,7 @@ a_worker_sleeps_when_all_are_idle(void **state)
 	} while (worker->counters.sleeps == 0 || worker->turns->n_active > 0 ||
 		 worker->counters.rounds > rounds + 1); /* it gets up once a second */
 	before = sum_received(testbed);
-	offer(&guests[2], 7);
+	offer(2, 7);
 	wait_until_received(testbed, before + 7);
 	testbed_free(testbed);
 }
@@ -354,7 +313,7 @@ workers_that_sleep_are_held(void **state)
 
 	for (uint32_t i = 0; i < 500; i++) {
 		pv_hold_workers(datapath);
-		offer(&guests[i % MUTE], 1 + i % 100);
+		offer(i % MUTE, 1 + i % 100);
 		frames += 1 + i % 100;
 		pv_release_workers(datapath);
 		if (i % 3 == 0)
@@ -405,48 +364,29 @@ take_always(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uin
 		port->count_drop(port, queue, PV_DROP_BAD_CHAIN, count);
 		return 0;
 	}
-	while (n < count && (packets[n] = make_frame(port->framework, port->id, n)) != NULL)
+	while (n < count && (packets[n] = counting_frame(port, n)) != NULL)
 		n++;
 	return n;
-}
-
-static uint16_t
-give_all(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
-{
-	rte_pktmbuf_free_bulk(packets, count);
-	return count;
 }
 
 static int
 open_greedy(struct pv_port *port, const void *options, const struct pv_port_env *env)
 {
-	static const struct pv_port_ops greedy = { .rx_burst = take_always, .tx_burst = give_all };
-	static const struct pv_port_ops quiet = { .rx_burst = take_frames, .tx_burst = give_all };
+	static const struct pv_port_ops greedy = { .rx_burst = take_always, .tx_burst = counting_give };
+	static const struct pv_port_ops quiet = { .rx_burst = counting_take, .tx_burst = counting_give };
 
-	memset(&guests[port->id], 0, sizeof(guests[port->id]));
+	counting_begin(port, others_in_turn);
 	port->ops = port->id <= OTHER ? &greedy : &quiet;
 	port->queues = port->active_queues = port->id == GREEDY ? GREEDY_QUEUES : 1;
 	return 0;
-}
-
-static int
-start_greedy(struct pv_port *port)
-{
-	port->set_up(port, true);
-	return 0;
-}
-
-static void
-close_greedy(struct pv_port *port)
-{
 }
 
 static const struct pv_port_type greedy_type = {
 	.name = "greedy",
 	.summary = "has always more",
 	.open = open_greedy,
-	.start = start_greedy,
-	.close = close_greedy,
+	.start = counting_start,
+	.close = counting_close,
 };
 
 static void
@@ -538,24 +478,12 @@ open_two_queues(struct pv_port *port, const void *options, const struct pv_port_
 	return 0;
 }
 
-static int
-start_two_queues(struct pv_port *port)
-{
-	port->set_up(port, true);
-	return 0;
-}
-
-static void
-close_two_queues(struct pv_port *port)
-{
-}
-
 static const struct pv_port_type two_queues = {
 	.name = "two-queues",
 	.summary = "has two queue pairs, each at a worker",
 	.open = open_two_queues,
-	.start = start_two_queues,
-	.close = close_two_queues,
+	.start = counting_start,
+	.close = counting_close,
 };
 
 /* A guest takes it into use by its control queue, which is another worker's; then its first frame has to be heard of.
