@@ -180,12 +180,6 @@ pv_relay_wait(struct pv_relay *relay, uint16_t worker, int64_t timeout_ns)
 	return look(relay, &relay->sets[worker], timeout_ns < 0 ? NULL : &timeout);
 }
 
-void
-pv_relay_bell(struct pv_relay *relay, uint16_t worker)
-{
-	eventfd_write(relay->sets[worker].bell, 1);
-}
-
 int
 pv_relay_bell_fd(const struct pv_relay *relay, uint16_t worker)
 {

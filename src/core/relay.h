@@ -6,7 +6,7 @@
  * - A thread of the relay, over the sets of all workers, while workers are told by signals, which a kick cannot raise.
  *   It runs from pv_relay_start() to pv_relay_stop().
  * - The worker itself, while it polls: pv_relay_wait(), without waiting between two rounds, and to sleep in when it has
- *   nothing to do. pv_relay_bell() ends its sleep from any thread.
+ *   nothing to do. Any thread ends its sleep by writing to its bell (pv_relay_bell_fd).
  *
  * Descriptors are known at all times, whoever looks. The queue's owner is the one in port->owner; who changes that
  * calls pv_relay_move(). Slot PV_QUEUES_MAX is of the owner of queue 0.
@@ -64,10 +64,10 @@ bool pv_relay_move(struct pv_relay *relay, struct pv_port *port, uint16_t slot);
  */
 int pv_relay_wait(struct pv_relay *relay, uint16_t worker, int64_t timeout_ns);
 
-/* Ends the worker's wait, or the next one if it is not in one. Any thread. */
-void pv_relay_bell(struct pv_relay *relay, uint16_t worker);
-
-/* The eventfd that does that when it is written to; it does not block. It is the relay's. */
+/*
+ * The worker's bell: an eventfd. Writing to it ends the worker's wait, or the next one if it is not in one; that does
+ * not block. It is the relay's.
+ */
 int pv_relay_bell_fd(const struct pv_relay *relay, uint16_t worker);
 
 #endif

@@ -457,16 +457,13 @@ the_bell_ends_one_wait_of_one_worker(void **state)
 
 	for (int i = 0; i < ROUND_TRIPS; i++) {
 		assert_int_equal(pthread_create(&worker, NULL, wait_without_end, &waiting), 0);
-		if (i % 2 == 0)
-			pv_relay_bell(waiting.relay, 1); /* before it waits, or when it does */
-		else
-			kick(pv_relay_bell_fd(waiting.relay, 1));
+		kick(pv_relay_bell_fd(waiting.relay, 1)); /* before it waits, or when it does */
 		pthread_join(worker, NULL);
 		assert_int_equal(waiting.told, 0);
 	}
 	assert_int_equal(pv_relay_wait(waiting.relay, 0, 0), 0);
-	pv_relay_bell(waiting.relay, 0);
-	pv_relay_bell(waiting.relay, 0);
+	kick(pv_relay_bell_fd(waiting.relay, 0));
+	kick(pv_relay_bell_fd(waiting.relay, 0));
 	assert_int_equal(pv_relay_wait(waiting.relay, 0, -1), 0);
 	end(waiting.relay);
 }
@@ -533,7 +530,7 @@ all_workers_are_told_by_the_thread_and_then_by_themselves(void **state)
 	for (uint32_t turn = 0; turn < 20; turn++) {
 		for (uint16_t i = 0; i < WORKERS; i++)
 			go_round(fds[i]);
-		pv_relay_bell(relay, 1); /* which nobody waits for; the thread takes no harm */
+		kick(pv_relay_bell_fd(relay, 1)); /* which nobody waits for; the thread takes no harm */
 		pv_relay_stop(relay);
 		for (uint16_t i = 0; i < WORKERS; i++) {
 			kick(fds[i]);
@@ -690,7 +687,7 @@ come_and_go(void *argument)
 	close(fd);
 	is_over = true;
 	for (uint16_t i = 0; i < WORKERS; i++)
-		pv_relay_bell(relay, i);
+		kick(pv_relay_bell_fd(relay, i));
 	return NULL;
 }
 
