@@ -45,6 +45,9 @@ struct ethdev {
 	struct pv_ethdev_flows flows;
 };
 
+/* By number: the port that has the device. On the main thread. */
+static const struct pv_port *users[RTE_MAX_ETHPORTS];
+
 static uint16_t
 ethdev_rx_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **packets, uint16_t count)
 {
@@ -112,30 +115,43 @@ ethdev_tx_linear_burst(struct pv_port *port, uint16_t queue, struct rte_mbuf **p
 static const struct pv_port_ops ethdev_ops = { .rx_burst = ethdev_rx_burst, .tx_burst = ethdev_tx_burst };
 static const struct pv_port_ops linear_ops = { .rx_burst = ethdev_rx_burst, .tx_burst = ethdev_tx_linear_burst };
 
+/* The number of the device; -ENODEV when there is none, yet. */
+static int
+find(const char *devargs)
+{
+	struct rte_dev_iterator iterator;
+	uint16_t device;
+
+	RTE_ETH_FOREACH_MATCHING_DEV(device, devargs, &iterator) {
+		rte_eth_iterator_cleanup(&iterator);
+		return device;
+	}
+	return -ENODEV;
+}
+
 /* Attaches the device. Returns its number, or -errno after saying why. */
 static int
 attach(const struct pv_port *port, const char *devargs)
 {
-	struct rte_dev_iterator iterator;
-	uint16_t device, found = RTE_MAX_ETHPORTS;
-	int result = rte_dev_probe(devargs);
+	int found = find(devargs), result;
 
+	/* DPDK gives it to everybody who asks, under any options, and takes it away from all. */
+	if (found >= 0 && users[found] != NULL) {
+		pv_error(port->name, "devargs \"%s\": the device of port \"%s\": expected one that no port has",
+			 devargs, users[found]->name);
+		return -EBUSY;
+	}
+	result = rte_dev_probe(devargs);
 	if (result != 0) {
 		/* Drivers return -1 for anything, which is no error number then. */
 		pv_error(port->name, "devargs \"%s\": %s: expected a device and options that a DPDK driver accepts",
 			 devargs,
-			 result == -1 ? "refused by its driver, whose message is above" : rte_strerror(-result));
+			 result == -1 ? "refused by its driver, whose message is in the log" : rte_strerror(-result));
 		return result;
 	}
-	RTE_ETH_FOREACH_MATCHING_DEV(device, devargs, &iterator) {
-		found = device;
-		rte_eth_iterator_cleanup(&iterator);
-		break;
-	}
-	if (found == RTE_MAX_ETHPORTS) {
+	found = find(devargs);
+	if (found < 0)
 		pv_error(port->name, "devargs \"%s\": this is no Ethernet device", devargs);
-		return -ENODEV;
-	}
 	return found;
 }
 
@@ -249,6 +265,7 @@ detach(struct ethdev *ethdev)
 
 	if (rte_eth_dev_info_get(ethdev->device, &info) == 0)
 		device = info.device;
+	users[ethdev->device] = NULL;
 	rte_eth_dev_close(ethdev->device);
 	if (device != NULL)
 		rte_dev_remove(device);
@@ -269,6 +286,7 @@ ethdev_open(struct pv_port *port, const void *options, const struct pv_port_env 
 		return result;
 	}
 	ethdev->device = (uint16_t)result;
+	users[ethdev->device] = port;
 	ethdev->pool = env->pool;
 	result = configure(port, ethdev, given->queues, env);
 	if (result == 0)

@@ -144,7 +144,7 @@ register_socket(struct pv_vhost *vhost)
 		flags |= RTE_VHOST_USER_CLIENT;
 
 	if (rte_vhost_driver_register(vhost->socket, flags) != 0) {
-		pv_error(vhost->port->name, "socket \"%s\": refused by the vhost library, whose message is above",
+		pv_error(vhost->port->name, "socket \"%s\": refused by the vhost library, whose message is in the log",
 			 vhost->socket);
 		return -EADDRNOTAVAIL;
 	}

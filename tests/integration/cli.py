@@ -187,6 +187,11 @@ def devices_that_dpdk_refuses_end_the_start(directory):
         done = pktvirt("--config", write(directory, content))
         refused(devargs, done, 1, f'wire0: devargs "{devargs}": ')
         nothing_remains(directory, name, interface)
+    name = f"shared{os.getpid()}"
+    interface, content = full_config(directory, name, ethdev("wire0", "net_null0"), ethdev("wire1", "net_null0,no-rx=1"))
+    done = pktvirt("--config", write(directory, content))
+    refused("a device of two ports", done, 1, 'wire1: devargs "net_null0,no-rx=1": the device of port "wire0"')
+    nothing_remains(directory, name, interface)
 
 
 def interfaces_that_are_none_end_the_start(directory):
