@@ -33,6 +33,13 @@ static const char *const priorities[] = {
 
 static _Atomic int threshold = PV_LOG_INFO;
 
+/* Where the next error line of this thread is kept, and about whom; see pv_log_keep_error(). */
+static __thread struct {
+	const char *who;
+	char *text;
+	size_t size;
+} kept;
+
 void
 pv_log_set_level(enum pv_log_level level)
 {
@@ -110,12 +117,31 @@ write_line(enum pv_log_level level, const char *text)
 		return;
 }
 
+void
+pv_log_keep_error(const char *who, char *text, size_t size)
+{
+	kept.who = who;
+	kept.text = text;
+	kept.size = size;
+	if (who != NULL)
+		text[0] = '\0';
+}
+
+static void
+keep_error(const char *who, const char *message)
+{
+	if (kept.who != NULL && kept.text[0] == '\0' && strcmp(kept.who, who) == 0)
+		snprintf(kept.text, kept.size, "%s: %s", who, message);
+}
+
 static void
 format_and_write(enum pv_log_level level, const char *who, uint64_t suppressed, const char *fmt, va_list list)
 {
 	char message[TEXT_MAX], text[TEXT_MAX], note[64] = "";
 
 	vsnprintf(message, sizeof(message), fmt, list);
+	if (level == PV_LOG_ERROR)
+		keep_error(who, message);
 	if (suppressed > 0)
 		snprintf(note, sizeof(note), " (%llu more suppressed)", (unsigned long long)suppressed);
 	snprintf(text, sizeof(text), "pktvirt: %s: %.*s%s", who, MESSAGE_MAX, message, note);

@@ -13,6 +13,7 @@
 #define PV_BASE_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum pv_log_level { PV_LOG_ERROR, PV_LOG_WARNING, PV_LOG_INFO, PV_LOG_DEBUG };
@@ -26,6 +27,12 @@ int pv_log_level_parse(const char *name);
 
 /* Writes one line about `who`. Safe from any thread. Adds the newline. */
 __attribute__((format(printf, 3, 4))) void pv_log(enum pv_log_level level, const char *who, const char *fmt, ...);
+
+/*
+ * Has the thread's first error line about `who` from now on kept in `text`, too, as "who: message", to be told to who
+ * asked for what went wrong; "" while there is none. Until it is called again: with NULL no line is kept.
+ */
+void pv_log_keep_error(const char *who, char *text, size_t size);
 
 #define pv_error(who, ...) pv_log(PV_LOG_ERROR, who, __VA_ARGS__)
 #define pv_warning(who, ...) pv_log(PV_LOG_WARNING, who, __VA_ARGS__)

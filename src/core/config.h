@@ -79,11 +79,13 @@ struct pv_config *pv_config_with_stages(const struct pv_config *config, json_t *
 void pv_config_free_variant(struct pv_config *variant);
 
 /*
- * Reads one port, to stand beside those that `config` has, into *port, and adds its mistakes to `diag`. What has been
- * read is the caller's, also after a mistake.
+ * Reads one port, to stand beside those that `config` has and that run, into *port, and adds its mistakes to `diag` at
+ * pv_config_port_path(). What has been read is the caller's, also after a mistake.
  */
 void pv_config_parse_port(const struct pv_config *config, json_t *json, struct pv_config_port *port,
 			  struct pv_diag *diag);
+/* Where mistakes of a port are that stands in no file: its name, or "port" if it has none that is good. */
+const char *pv_config_port_path(const json_t *json);
 void pv_config_free_port(struct pv_config_port *port);
 
 /* The effective values, defaults included, that pv_config_parse() would read back to the same; caller owns it. */

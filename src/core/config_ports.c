@@ -103,12 +103,18 @@ parse_type_options(struct pv_config_port *port, json_t *json, const char *path, 
 		type->check(port->options, where, diag);
 }
 
+static bool
+has_name_characters(const char *name)
+{
+	return name[strspn(name, NAME_CHARACTERS)] == '\0';
+}
+
 static void
 check_name(const struct pv_config_port *port, const char *path, struct pv_diag *diag)
 {
 	char where[PV_PATH_MAX];
 
-	if (port->name != NULL && port->name[strspn(port->name, NAME_CHARACTERS)] != '\0')
+	if (port->name != NULL && !has_name_characters(port->name))
 		pv_diag_add(diag, pv_path_member(where, path, "name"),
 			    "\"%s\": expected letters, digits, \".\", \"_\" and \"-\"", port->name);
 }
@@ -126,20 +132,27 @@ check_mac(const struct pv_config_port *port, const char *path, struct pv_diag *d
 }
 
 static void
-check_same_name_or_mac(const struct pv_config_port *port, const struct pv_config_port *other, size_t other_index,
-		       const char *path, struct pv_diag *diag)
+check_same_name(const struct pv_config_port *port, const struct pv_config_port *other, const char *called,
+		const char *path, struct pv_diag *diag)
+{
+	char where[PV_PATH_MAX];
+
+	if (port->name != NULL && other->name != NULL && strcmp(port->name, other->name) == 0)
+		pv_diag_add(diag, pv_path_member(where, path, "name"), "\"%s\": already the name of %s", port->name,
+			    called);
+}
+
+static void
+check_same_mac(const struct pv_config_port *port, const struct pv_config_port *other, const char *called,
+	       const char *path, struct pv_diag *diag)
 {
 	char where[PV_PATH_MAX], text[18];
 
-	if (port->name != NULL && other->name != NULL && strcmp(port->name, other->name) == 0)
-		pv_diag_add(diag, pv_path_member(where, path, "name"), "\"%s\": already the name of ports[%zu]",
-			    port->name, other_index);
 	if (!port->mac.set || !other->mac.set ||
 	    memcmp(port->mac.bytes, other->mac.bytes, sizeof(port->mac.bytes)) != 0)
 		return;
 	pv_mac_format(port->mac.bytes, text);
-	pv_diag_add(diag, pv_path_member(where, path, "mac"), "\"%s\": already the mac of ports[%zu]", text,
-		    other_index);
+	pv_diag_add(diag, pv_path_member(where, path, "mac"), "\"%s\": already the mac of %s", text, called);
 }
 
 /* The value of a unique option of a port, or NULL. */
@@ -155,7 +168,7 @@ unique_value(const struct pv_config_port *port, const char *name)
 
 /* Unique options of one name are compared whatever the types of the ports. */
 static void
-check_same_options(const struct pv_config_port *port, const struct pv_config_port *other, size_t other_index,
+check_same_options(const struct pv_config_port *port, const struct pv_config_port *other, const char *called,
 		   const char *path, struct pv_diag *diag)
 {
 	char type_path[PV_PATH_MAX], where[PV_PATH_MAX];
@@ -168,14 +181,32 @@ check_same_options(const struct pv_config_port *port, const struct pv_config_por
 
 		if (ours != NULL && theirs != NULL && strcmp(ours, theirs) == 0)
 			pv_diag_add(diag, pv_path_member(where, type_path, option->name),
-				    "\"%s\": already the %s of ports[%zu]", ours, option->name, other_index);
+				    "\"%s\": already the %s of %s", ours, option->name, called);
 	}
 }
 
-/* Reads a port that is to stand beside those of `config`. */
+/* What the ports of `config` have must not be had twice. Those that run are called by their names, not their places. */
 static void
-parse_port(const struct pv_config *config, json_t *json, const char *path, struct pv_config_port *port,
+check_same(const struct pv_config *config, bool run, const struct pv_config_port *port, const char *path,
 	   struct pv_diag *diag)
+{
+	char called[PV_PORT_NAME_MAX + 16];
+
+	for (size_t i = 0; i < config->n_ports; i++) {
+		const struct pv_config_port *other = &config->ports[i];
+
+		if (run)
+			snprintf(called, sizeof(called), "port \"%s\"", other->name);
+		else
+			snprintf(called, sizeof(called), "ports[%zu]", i);
+		check_same_name(port, other, run ? "a port" : called, path, diag);
+		check_same_mac(port, other, called, path, diag);
+		check_same_options(port, other, called, path, diag);
+	}
+}
+
+static void
+parse_port(json_t *json, const char *path, struct pv_config_port *port, struct pv_diag *diag)
 {
 	pv_options_init(pv_config_port_options, port);
 	pv_options_parse(pv_config_port_options, port, json, path, type_names(), diag);
@@ -187,10 +218,6 @@ parse_port(const struct pv_config *config, json_t *json, const char *path, struc
 	}
 	check_name(port, path, diag);
 	check_mac(port, path, diag);
-	for (size_t i = 0; i < config->n_ports; i++) {
-		check_same_name_or_mac(port, &config->ports[i], i, path, diag);
-		check_same_options(port, &config->ports[i], i, path, diag);
-	}
 }
 
 void
@@ -218,16 +245,27 @@ pv_config_parse_ports(struct pv_config *config, json_t *json, struct pv_diag *di
 		char path[PV_PATH_MAX];
 
 		snprintf(path, sizeof(path), "ports[%zu]", i);
-		parse_port(config, item, path, &config->ports[i], diag);
+		parse_port(item, path, &config->ports[i], diag);
+		check_same(config, false, &config->ports[i], path, diag);
 		config->n_ports++;
 	}
+}
+
+const char *
+pv_config_port_path(const json_t *json)
+{
+	const char *name = json_string_value(json_object_get(json, "name"));
+	bool is_good = name != NULL && name[0] != '\0' && strlen(name) < PV_PORT_NAME_MAX && has_name_characters(name);
+
+	return is_good ? name : "port";
 }
 
 void
 pv_config_parse_port(const struct pv_config *config, json_t *json, struct pv_config_port *port, struct pv_diag *diag)
 {
 	memset(port, 0, sizeof(*port));
-	parse_port(config, json, "port", port, diag);
+	parse_port(json, pv_config_port_path(json), port, diag);
+	check_same(config, true, port, pv_config_port_path(json), diag);
 }
 
 void

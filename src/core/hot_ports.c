@@ -8,6 +8,7 @@
 #include <rte_malloc.h>
 
 #include "base/diag.h"
+#include "base/log.h"
 #include "core/backlog.h"
 #include "core/path.h"
 #include "core/report.h"
@@ -187,14 +188,16 @@ pv_add_port(struct pv_datapath *datapath, struct pv_config_port *described, uint
 
 	*held_us = 0;
 	pv_telemetry_show(NULL);
+	pv_log_keep_error(described->name, error, size);
 	result = pv_datapath_open_port(datapath, described, free_id(datapath), &port);
 	if (result == 0)
 		result = join(datapath, port, held_us);
+	pv_log_keep_error(NULL, NULL, 0);
 	if (result == 0) {
 		list_port(datapath, described);
 	} else {
-		snprintf(error, size, "port \"%s\": %s: the daemon's log says more", described->name,
-			 strerror(-result));
+		if (error[0] == '\0')
+			snprintf(error, size, "%s: %s: the daemon's log says more", described->name, strerror(-result));
 		pv_config_free_port(described);
 	}
 	pv_telemetry_show(datapath);
@@ -203,13 +206,15 @@ pv_add_port(struct pv_datapath *datapath, struct pv_config_port *described, uint
 
 /* Packet buffers were made for the ports that there were then. */
 static void
-check_mtu(const struct pv_datapath *datapath, const struct pv_config_port *described, struct pv_diag *diag)
+check_mtu(const struct pv_datapath *datapath, const struct pv_config_port *described, const char *path,
+	  struct pv_diag *diag)
 {
 	uint32_t room = rte_pktmbuf_data_room_size(datapath->pool) - (uint32_t)RTE_PKTMBUF_HEADROOM;
 	uint32_t most = room - PV_PORT_OVERHEAD - 1;
+	char where[PV_PATH_MAX];
 
 	if (described->mtu > most)
-		pv_diag_add(diag, "port.mtu",
+		pv_diag_add(diag, pv_path_member(where, path, "mtu"),
 			    "%u: expected at most %u, which the packet buffers have room for: they are made for the "
 			    "ports at the start",
 			    described->mtu, most);
@@ -226,7 +231,7 @@ read_port(const struct pv_datapath *datapath, json_t *json, struct pv_config_por
 	if (diag == NULL)
 		return false;
 	pv_config_parse_port(datapath->config, json, described, diag);
-	check_mtu(datapath, described, diag);
+	check_mtu(datapath, described, pv_config_port_path(json), diag);
 	good = pv_diag_count(diag) == 0;
 	if (!good) {
 		pv_diag_join(diag, error, size);

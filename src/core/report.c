@@ -411,7 +411,10 @@ pv_report_find_port(const struct pv_datapath *datapath, const char *name, char *
 		names[n++] = port->name;
 	}
 	near = pv_nearest(name, names);
-	snprintf(error, size, near != NULL ? "no port \"%s\"; did you mean \"%s\"?" : "no port \"%s\"", name, near);
+	if (near != NULL)
+		snprintf(error, size, "no port \"%s\"; did you mean \"%s\"?", name, near);
+	else
+		snprintf(error, size, "no port \"%s\"; pktvirt-ctl show ports says which there are", name);
 	return NULL;
 }
 

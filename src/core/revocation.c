@@ -40,7 +40,7 @@ pv_context_revoke(struct pv_datapath *datapath, const char *name, char *error, s
 	if (port == NULL)
 		return NULL;
 	if (port->revoked) {
-		snprintf(error, size, "context \"%s\" is revoked already", name);
+		snprintf(error, size, "context \"%s\" is revoked already; context grant lets its guest in", name);
 		return NULL;
 	}
 	port->type->set_granted(port, false);
@@ -55,7 +55,7 @@ pv_context_grant(struct pv_datapath *datapath, const char *name, char *error, si
 	if (port == NULL)
 		return NULL;
 	if (!port->revoked) {
-		snprintf(error, size, "context \"%s\" is not revoked", name);
+		snprintf(error, size, "context \"%s\" is not revoked: its guest is not shut out", name);
 		return NULL;
 	}
 	port->type->set_granted(port, true);

@@ -127,7 +127,7 @@ tap_open(struct pv_port *port, const void *options, const struct pv_port_env *en
 		pv_error(port->name, "tap interface \"%s\": %s%s", tap->interface, strerror(-result),
 			 result == -EPERM  ? ": needs root or CAP_NET_ADMIN" :
 			 result == -EBUSY  ? ": another program has it open" :
-			 result == -EINVAL ? ": an interface of that name exists and is no tap" :
+			 result == -EINVAL ? ": expected the name of a tap, or one that an interface can have" :
 					     "");
 		rte_free(tap);
 		return result;

@@ -209,13 +209,18 @@ def stages_are_switched_with_the_ports_there_are(switch, directory, vm0, vm1):
 def mistakes_are_told(switch, directory):
     before = switch.ctl("show", "config")
     message = refused(switch, "port", "add", json.dumps({**vhost("vm0", directory), "mtu": 1, "colour": "red"}))
-    for part in ('port: unknown option "colour"', "port.mtu: 1: expected 68 to 9000",
-                 'port.name: "vm0": already the name of ports[0]', "already the socket of ports[0]"):
+    for part in ('vm0: unknown option "colour"', "vm0.mtu: 1: expected 68 to 9000",
+                 'vm0.name: "vm0": already the name of a port', 'already the socket of port "vm0"'):
         check_contains(message, part, "all mistakes are told at once")
     message = refused(switch, "port", "add", json.dumps(vhost("vm9", directory, mtu=9000)))
-    check_contains(message, "port.mtu: 9000: expected at most 2025", "so is a port that the packet buffers do not fit")
+    check_contains(message, "vm9.mtu: 9000: expected at most 2025", "so is a port that the packet buffers do not fit")
     message = refused(switch, "port", "add", json.dumps(raw("raw9", "no-such-if")))
-    check_contains(message, 'port "raw9": No such device', "so is a device that is not there")
+    check_contains(message, 'raw9: raw interface "no-such-if": there is none of that name', "so is a device that is not there")
+    add(switch, ethdev("null9", "net_null9,no-rx=1"))
+    message = refused(switch, "port", "add", json.dumps(ethdev("null8", "net_null9")))
+    check_contains(message, 'null8: devargs "net_null9": the device of port "null9"', "so is a device that a port has")
+    check_equal(ports(switch)["null9"]["state"], "up", "which goes on")
+    remove(switch, "null9")
     check_contains(refused(switch, "port", "remove", "vm"), 'no port "vm"', "and a port that is not there")
     check_equal(switch.ctl("show", "config"), before, "nothing has changed")
 

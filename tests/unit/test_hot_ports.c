@@ -112,8 +112,7 @@ check_reported(struct testbed *testbed, const char *expected)
 	check_names(report, json_object_get(report, "ports"), expected);
 }
 
-/* --- what is added --------------------------------------------------------------------------------------------------
- */
+/* --- what is added ------------------------------------------------------------------------------------------------ */
 
 static void
 frames_reach_an_added_port_and_come_from_it(void **state)
@@ -166,8 +165,7 @@ what_is_added_is_shown_and_what_is_removed_is_not(void **state)
 	testbed_free(testbed);
 }
 
-/* --- what is removed ------------------------------------------------------------------------------------------------
- */
+/* --- what is removed ---------------------------------------------------------------------------------------------- */
 
 static void
 nothing_goes_to_a_removed_port(void **state)
@@ -256,8 +254,7 @@ templates_of_flows_to_a_removed_port_count_for_nothing(void **state)
 	testbed_free(testbed);
 }
 
-/* --- mistakes -------------------------------------------------------------------------------------------------------
- */
+/* --- mistakes ----------------------------------------------------------------------------------------------------- */
 
 static void
 all_mistakes_of_a_port_are_told_at_once(void **state)
@@ -265,11 +262,38 @@ all_mistakes_of_a_port_are_told_at_once(void **state)
 	struct testbed *testbed = two_ports(1);
 
 	check_refused(testbed, "{\"name\":\"p1\",\"weigth\":3,\"mtu\":20,\"tap\":{\"interface\":\"\"}}",
-		      "port: unknown option \"weigth\"; did you mean \"weight\"?\n"
-		      "port.mtu: 20: expected 68 to 9000\n"
-		      "port.tap.interface: \"\": expected a string of 1 to 15 characters\n"
-		      "port.name: \"p1\": already the name of ports[1]");
+		      "p1: unknown option \"weigth\"; did you mean \"weight\"?\n"
+		      "p1.mtu: 20: expected 68 to 9000\n"
+		      "p1.tap.interface: \"\": expected a string of 1 to 15 characters\n"
+		      "p1.name: \"p1\": already the name of a port");
 	check_reported(testbed, "p0 p1 ");
+	testbed_free(testbed);
+}
+
+static void
+a_port_without_a_good_name_is_told_of_as_the_port(void **state)
+{
+	struct testbed *testbed = two_ports(1);
+
+	check_refused(testbed, "{\"mtu\":20,\"tap\":{\"interface\":\"pvtest\"}}",
+		      "port.name: missing: expected a string of 1 to 31 characters\n"
+		      "port.mtu: 20: expected 68 to 9000");
+	check_refused(testbed, "{\"name\":\"a b\",\"tap\":{\"interface\":\"pvtest\"}}",
+		      "port.name: \"a b\": expected letters, digits, \".\", \"_\" and \"-\"");
+	check_refused(testbed, "{\"name\":\"\",\"tap\":{\"interface\":\"pvtest\"}}",
+		      "port.name: \"\": expected a string of 1 to 31 characters");
+	check_refused(testbed, "[1]", "port: [1] (array): expected an object");
+	testbed_free(testbed);
+}
+
+static void
+who_has_something_already_is_named(void **state)
+{
+	struct testbed *testbed = two_ports(1);
+
+	testbed_datapath(testbed)->config->ports[1].mac = (struct pv_mac){ .bytes = { 2, 0, 0, 0, 0, 1 }, .set = true };
+	check_refused(testbed, "{\"name\":\"new\",\"mac\":\"02:00:00:00:00:01\",\"tap\":{\"interface\":\"pvtest\"}}",
+		      "new.mac: \"02:00:00:00:00:01\": already the mac of port \"p1\"");
 	testbed_free(testbed);
 }
 
@@ -279,7 +303,7 @@ a_port_for_larger_packets_than_there_are_buffers_for_is_refused(void **state)
 	struct testbed *testbed = two_ports(1);
 
 	check_refused(testbed, "{\"name\":\"new\",\"mtu\":9000,\"tap\":{\"interface\":\"pvtest\"}}",
-		      "port.mtu: 9000: expected at most 2025, which the packet buffers have room for: they are made "
+		      "new.mtu: 9000: expected at most 2025, which the packet buffers have room for: they are made "
 		      "for the ports at the start");
 	testbed_free(testbed);
 }
@@ -287,6 +311,15 @@ a_port_for_larger_packets_than_there_are_buffers_for_is_refused(void **state)
 static int
 open_nothing(struct pv_port *port, const void *options, const struct pv_port_env *env)
 {
+	return -EBUSY;
+}
+
+static int
+open_nothing_and_say_why(struct pv_port *port, const void *options, const struct pv_port_env *env)
+{
+	pv_error("p0", "of another port");
+	pv_error(port->name, "device \"%s\": expected another", "it");
+	pv_error(port->name, "what else there is to say");
 	return -EBUSY;
 }
 
@@ -312,6 +345,7 @@ count_close(struct pv_port *port)
 }
 
 static const struct pv_port_type does_not_open = { .name = "shut", .open = open_nothing };
+static const struct pv_port_type says_why = { .name = "loud", .open = open_nothing_and_say_why };
 static const struct pv_port_type does_not_start = {
 	.name = "mute",
 	.open = open_something,
@@ -340,9 +374,10 @@ a_port_that_does_not_open_or_start_leaves_nothing_behind(void **state)
 	struct testbed *testbed = two_ports(2);
 	const uint8_t mac[6] = { 0x52, 0x54, 0, 0, 0, 2 };
 
-	check_not_added(testbed, &does_not_open, "port \"new\": Device or resource busy: the daemon's log says more");
+	check_not_added(testbed, &does_not_open, "new: Device or resource busy: the daemon's log says more");
+	check_not_added(testbed, &says_why, "new: device \"it\": expected another");
 	opened = closed = 0;
-	check_not_added(testbed, &does_not_start, "port \"new\": Address already in use: the daemon's log says more");
+	check_not_added(testbed, &does_not_start, "new: Address already in use: the daemon's log says more");
 	assert_int_equal(opened, 1);
 	assert_int_equal(closed, 1);
 	assert_int_equal(pv_fdb_lookup(testbed_datapath(testbed)->fdb, mac), PV_FDB_NO_PORT);
@@ -358,6 +393,8 @@ a_port_that_is_not_there_is_not_removed_but_the_nearest_is_named(void **state)
 
 	assert_null(pv_port_remove(testbed_datapath(testbed), "p9", error, sizeof(error)));
 	assert_string_equal(error, "no port \"p9\"; did you mean \"p0\"?");
+	assert_null(pv_port_remove(testbed_datapath(testbed), "wire", error, sizeof(error)));
+	assert_string_equal(error, "no port \"wire\"; pktvirt-ctl show ports says which there are");
 	testbed_free(testbed);
 }
 
@@ -389,6 +426,8 @@ main(void)
 		cmocka_unit_test(all_ports_may_go_and_others_come),
 		cmocka_unit_test(templates_of_flows_to_a_removed_port_count_for_nothing),
 		cmocka_unit_test(all_mistakes_of_a_port_are_told_at_once),
+		cmocka_unit_test(a_port_without_a_good_name_is_told_of_as_the_port),
+		cmocka_unit_test(who_has_something_already_is_named),
 		cmocka_unit_test(a_port_for_larger_packets_than_there_are_buffers_for_is_refused),
 		cmocka_unit_test(a_port_that_does_not_open_or_start_leaves_nothing_behind),
 		cmocka_unit_test(a_port_that_is_not_there_is_not_removed_but_the_nearest_is_named),

@@ -214,6 +214,29 @@ a_line_below_the_level_uses_up_no_limit(void **state)
 
 #define CAPTURED(test) cmocka_unit_test_setup_teardown(test, capture, restore)
 
+/* Of the thread's lines about one, the first that is an error. */
+static void
+an_error_is_kept_for_who_asked(void **state)
+{
+	char text[64] = "before";
+
+	pv_log_keep_error("vm0", text, sizeof(text));
+	assert_string_equal(text, "");
+	pv_warning("vm0", "no error");
+	pv_error("vm1", "not about it");
+	assert_string_equal(text, "");
+	pv_error("vm0", "mtu %d", 1);
+	pv_error("vm0", "and then");
+	assert_string_equal(text, "vm0: mtu 1");
+	pv_log_keep_error("vm0", text, 8);
+	pv_error("vm0", "cut off");
+	assert_string_equal(text, "vm0: cu");
+	pv_log_keep_error("vm0", text, sizeof(text));
+	pv_log_keep_error(NULL, NULL, 0);
+	pv_error("vm0", "too late");
+	assert_string_equal(text, "");
+}
+
 int
 main(void)
 {
@@ -230,6 +253,7 @@ main(void)
 		CAPTURED(a_limit_lets_a_burst_through_and_counts_the_rest),
 		CAPTURED(a_limited_line_says_how_many_were_suppressed),
 		CAPTURED(a_line_below_the_level_uses_up_no_limit),
+		CAPTURED(an_error_is_kept_for_who_asked),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

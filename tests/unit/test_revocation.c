@@ -108,9 +108,10 @@ what_cannot_be_revoked_says_why(void **state)
 	check_refused(testbed, pv_context_revoke, "p2",
 		      "port \"p2\" is of type fake, which has no guest to shut out; expected vhost-user");
 	check_refused(testbed, pv_context_revoke, "q1", "no port \"q1\"; did you mean \"p1\"?");
-	check_refused(testbed, pv_context_grant, "p1", "context \"p1\" is not revoked");
+	check_refused(testbed, pv_context_grant, "p1", "context \"p1\" is not revoked: its guest is not shut out");
 	make(testbed, pv_context_revoke, "p1", "revoked");
-	check_refused(testbed, pv_context_revoke, "p1", "context \"p1\" is revoked already");
+	check_refused(testbed, pv_context_revoke, "p1",
+		      "context \"p1\" is revoked already; context grant lets its guest in");
 	testbed_free(testbed);
 }
 
