@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "commands.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -234,6 +235,26 @@ run_stage(const struct request *request, const char *path)
 
 /* --- ports -------------------------------------------------------------------------------------------------------- */
 
+/* NULL with the reason in `mistake`, which has no line when the file cannot be read. */
+static json_t *
+load_file(const char *name, json_error_t *mistake)
+{
+	FILE *file = fopen(name, "r");
+	int first = file != NULL ? fgetc(file) : EOF; /* a directory can be opened, but not read */
+	json_t *json = NULL;
+
+	if (file == NULL || ferror(file) != 0) {
+		mistake->line = 0;
+		snprintf(mistake->text, sizeof(mistake->text), "%s", strerror(errno));
+	} else {
+		ungetc(first, file);
+		json = json_loadf(file, JSON_REJECT_DUPLICATES, mistake);
+	}
+	if (file != NULL)
+		fclose(file);
+	return json;
+}
+
 /* The JSON that a word is, or the file that it names, or standard input; NULL with the reason in `mistake`. */
 static json_t *
 load_port(const char *word, json_error_t *mistake)
@@ -241,7 +262,7 @@ load_port(const char *word, json_error_t *mistake)
 	if (strcmp(word, "-") == 0)
 		return json_loadf(stdin, JSON_REJECT_DUPLICATES, mistake);
 	if (word[0] == '@')
-		return json_load_file(word + 1, JSON_REJECT_DUPLICATES, mistake);
+		return load_file(word + 1, mistake);
 	return json_loads(word, JSON_REJECT_DUPLICATES, mistake);
 }
 
@@ -254,6 +275,9 @@ check_added(const char *word)
 
 	if (word[0] == '@' || strcmp(word, "-") == 0)
 		return 0;
+	if (word[strspn(word, " \t\n")] != '{')
+		return usage_error(
+			"port add: \"%s\": expected an object as in \"ports\", @FILE, or - for standard input", word);
 	port = load_port(word, &mistake);
 	json_decref(port);
 	return port != NULL ? 0 : usage_error("port add: the port is not JSON: %s", mistake.text);
@@ -281,13 +305,13 @@ check_port(const struct request *request)
 static int
 refuse_port(const char *word, const json_error_t *mistake)
 {
+	const char *where = word[0] == '@' ? word + 1 : "standard input";
 	char why[CLIENT_WHY_MAX];
 
 	if (mistake->line > 0)
-		snprintf(why, sizeof(why), "%s:%d: %s", word[0] == '@' ? word + 1 : "standard input", mistake->line,
-			 mistake->text);
+		snprintf(why, sizeof(why), "%s:%d: %s", where, mistake->line, mistake->text);
 	else
-		snprintf(why, sizeof(why), "%s", mistake->text);
+		snprintf(why, sizeof(why), "%s: %s", where, mistake->text);
 	return fail(why);
 }
 

@@ -448,8 +448,13 @@ print_port_change(const json_t *result, FILE *out)
 void
 print_context_change(const json_t *result, FILE *out)
 {
-	fprintf(out, "context %s was %s; its port is %s\n", value_text(result, "context"), value_text(result, "done"),
-		value_text(result, "state"));
+	const char *name = value_text(result, "context"), *state = value_text(result, "state");
+
+	if (strcmp(state, "revoked") == 0)
+		fprintf(out, "context %s was revoked; its guest is shut out until: pktvirt-ctl context grant %s\n",
+			name, name);
+	else
+		fprintf(out, "context %s was %s; its port is %s\n", name, value_text(result, "done"), state);
 }
 
 void

@@ -351,7 +351,7 @@ guests have no contexts: see pktvirt-ctl stage set multi-context-demux on
 """)
 
     def test_context(self):
-        self.assert_prints(["context", "revoke", "vm0"], "context vm0 was revoked; its port is revoked\n")
+        self.assert_prints(["context", "revoke", "vm0"], "context vm0 was revoked; its guest is shut out until: pktvirt-ctl context grant vm0\n")
         self.assert_prints(["context", "grant", "vm0"], "context vm0 was granted; its port is up\n")
         self.assertEqual(self.daemon.requests,
                          [{"command": "context", "revoke": "vm0"}, {"command": "context", "grant": "vm0"}])
@@ -440,7 +440,8 @@ class Failures(Base):
 
     def test_a_port_that_cannot_be_read(self):
         path = self.directory.name + "/port.json"
-        self.assert_fails(["port", "add", "@" + path], "unable to open %s: No such file or directory" % path)
+        self.assert_fails(["port", "add", "@" + path], "%s: No such file or directory" % path)
+        self.assert_fails(["port", "add", "@" + self.directory.name], "%s: Is a directory" % self.directory.name)
         pathlib.Path(path).write_text('{\n"name": }', encoding="utf-8")
         self.assert_fails(["port", "add", "@" + path], path + ":2: unexpected token near '}'")
         self.assert_fails(["port", "add", "-"], "standard input:1: '[' or '{' expected near end of file")
@@ -495,7 +496,9 @@ class Usage(unittest.TestCase):
         ("port", "remove"): "port remove needs the name of a port",
         ("port", "remove", "a", "b"): 'port remove: unexpected argument "b"',
         ("port", "add", "{}", "{}"): 'port add: unexpected argument "{}"',
-        ("port", "add", "name=vm9"): "port add: the port is not JSON: '[' or '{' expected near 'name'",
+        ("port", "add", "name=vm9"): 'port add: "name=vm9": expected an object as in "ports", @FILE, or - for standard input',
+        ("port", "add", "[1]"): 'port add: "[1]": expected an object as in "ports", @FILE, or - for standard input',
+        ("port", "add", ""): 'port add: "": expected an object as in "ports", @FILE, or - for standard input',
         ("port", "add", '{"a":1,"a":2}'): "port add: the port is not JSON: duplicate object key near '\"a\"'",
         ("context",): "context needs a verb: revoke NAME, grant NAME",
         ("context", "revok", "a"): 'unknown verb of context "revok"; did you mean "revoke"?',
