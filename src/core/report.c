@@ -273,7 +273,7 @@ signals_json(const struct pv_worker *worker)
 	const struct pv_events_counters *c = &worker->events.counters;
 
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f}", "mask_calls", (json_int_t)c->mask_calls, "wait_calls",
-			 (json_int_t)(c->wait_calls + c->waits), "waits", (json_int_t)c->waits, "handled",
+			 (json_int_t)c->wait_calls + (json_int_t)c->waits, "waits", (json_int_t)c->waits, "handled",
 			 (json_int_t)c->signals, "deferred", (json_int_t)c->deferred, "mask_calls_per_packet",
 			 ratio(c->mask_calls, worker->counters.packets));
 }
