@@ -50,7 +50,7 @@ struct egress {
 	struct pv_port *port;
 	uint16_t queue;
 	uint16_t n_chosen, n_lanes;
-	uint32_t sent;	   /* frames, since then */
+	uint32_t sent;	   /* frames, since they began to wait */
 	uint16_t dear;	   /* attempts to send, in a row, that were; DEAR_TIMES at most */
 	uint32_t times_up; /* of the port, when they began to wait */
 	uint32_t buffers;
@@ -137,8 +137,9 @@ free_parts(struct pv_backlog_parts *parts)
 	rte_free(parts);
 }
 
-struct pv_backlog *
-pv_backlog_new(struct pv_worker *worker)
+/* NULL without memory. */
+static struct pv_backlog *
+make_backlog(struct pv_worker *worker)
 {
 	struct pv_backlog *backlog = rte_zmalloc("pv_backlog", sizeof(*backlog), RTE_CACHE_LINE_SIZE);
 
@@ -811,7 +812,7 @@ pv_backlog_choose(struct pv_worker *worker)
 	} else if (worker->backlog != NULL) {
 		take_options(worker->backlog);
 	} else if (wanted) {
-		worker->backlog = pv_backlog_new(worker);
+		worker->backlog = make_backlog(worker);
 		if (worker->backlog == NULL)
 			pv_warning("memory", "worker %u drops what full queues do not take: no memory to keep it",
 				   worker->id);

@@ -59,8 +59,7 @@ struct pv_backlog {
  */
 void pv_backlog_choose(struct pv_worker *worker);
 
-/* Makes a worker's backlog. NULL without memory. free() frees what waits, and counts nothing. NULL is fine. */
-struct pv_backlog *pv_backlog_new(struct pv_worker *worker);
+/* Frees what waits, too, and counts nothing. NULL is fine. */
 void pv_backlog_free(struct pv_backlog *backlog);
 
 /*
