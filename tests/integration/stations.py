@@ -13,6 +13,7 @@ import signal
 import socket
 import struct
 import subprocess
+import time
 from pathlib import Path
 
 from frontend import RING_SIZE, SCRATCH, Frontend
@@ -198,6 +199,8 @@ class Flow:
         self.others = 0  # frames that came to the receiver from others
         self._under_way = []
         self._looks = 0  # in a row that found nothing
+        self._looked = time.monotonic()
+        self.longest_s = 0  # between two looks
 
     def pump(self, window=None):
         """Take what has come and send what there is room for."""
@@ -214,6 +217,8 @@ class Flow:
         self.sent += len(new)
 
     def _collect(self):
+        before, self._looked = self._looked, time.monotonic()
+        self.longest_s = max(self.longest_s, self._looked - before)
         for content in self._receiver.receive():
             if content in self._under_way:
                 self.lost += self._under_way.index(content)
