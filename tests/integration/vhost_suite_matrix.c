@@ -169,8 +169,8 @@ run_turn(uint32_t combination, uint32_t turn)
 		want_calls(ends[i], (turn + (uint32_t)i) % 2 == 0);
 		suite_attach_now(ends[i]);
 	}
-	suite_exchange(&(struct suite_flow){ ends[0], ends[1], VM0, VM1, 0, 0 },
-		       &(struct suite_flow){ ends[1], ends[0], VM1, VM0, 0, 0 }, FRAMES);
+	suite_exchange(&(struct suite_flow){ ends[0], ends[1], VM0, VM1, 0, 0, false },
+		       &(struct suite_flow){ ends[1], ends[0], VM1, VM0, 0, 0, false }, FRAMES);
 	for (int i = 0; i < 2; i++) {
 		check_calls(ends[i], (turn + (uint32_t)i) % 2 == 0, setups[i].features);
 		suite_detach(ends[i]);
