@@ -30,6 +30,7 @@ from frontend import (
 )
 from support import (
     DEADLINE_S,
+    PAUSE_MIN_S,
     check,
     check_equal,
     config,
@@ -103,7 +104,7 @@ def check_delivery(what, sender, receiver, count=FRAMES, meanwhile=lambda: True,
         sent = min(len(arrived) + WINDOW, count)
         return len(arrived) >= count and so_far
 
-    wait_until(f"{what}: {count} frames have arrived", is_done)
+    wait_until(f"{what}: {count} frames have arrived", is_done, pause_max_s=PAUSE_MIN_S)  # each look moves frames on
     check(arrived == frames, f"{what}: those that were sent, and no other", f"{len(arrived)} frames")
     check_equal(len(sender.receive()), 0, f"{what}: none have come to the sender")
 
