@@ -4,6 +4,7 @@
 import itertools
 import os
 import subprocess
+from pathlib import Path
 
 from .process import Child, LabError, janitor, run_quietly
 
@@ -40,7 +41,7 @@ class Namespace:
         return self
 
     def __exit__(self, *_):
-        """Remove the namespace. A veth pair goes with its inner end, at once rather than when the kernel gets to it."""
+        """Remove the namespace. What it has on the host goes first, and at once, rather than when the kernel gets to it."""
         for host_end in self._host_ends:
             run_quietly("ip", "link", "del", host_end)
         run_quietly("ip", "netns", "del", self.name)
@@ -61,6 +62,15 @@ class Namespace:
         host("ip", "link", "set", host_end, "up")
         self.run(["ip", "link", "set", device, "up"])
         return host_end
+
+    def quiet_tap(self, device):
+        """Make a tap on the host, to be moved in here when somebody has it open. It is removed with the namespace.
+
+        The host's kernel says nothing on it by itself: IPv6 would, as soon as it is up.
+        """
+        self._host_ends.append(device)
+        host("ip", "tuntap", "add", "dev", device, "mode", "tap")
+        Path(f"/proc/sys/net/ipv6/conf/{device}/disable_ipv6").write_text("1")
 
     def offload(self, device="eth0", **features):
         """Switch offloads of an inner interface, as in offload(tx="off", gro="off")."""

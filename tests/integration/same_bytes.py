@@ -194,6 +194,7 @@ def with_a_length(_, length, body):
 def tap_port(namespace):
     """A tap: the port, the kernel's end of it, and what gives the namespace that; nothing there speaks by itself."""
     interface = tap_name()
+    namespace.quiet_tap(interface)
 
     def move():
         namespace.run("echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6")
