@@ -113,12 +113,17 @@ class Pair:
 
 def goes_on(switch, pair, what):
     """The neighbours' frames arrive in each of several stretches of the worker's rounds."""
+    seen = rounds(switch)
     for interval in range(1, INTERVALS + 1):
-        end, enough = rounds(switch) + pair.rounds_wanted, pair.arrived + FRAMES
+        end, enough = seen + pair.rounds_wanted, pair.arrived + FRAMES
 
         def is_over(end=end, enough=enough):
+            nonlocal seen
             pair.pump()
-            return pair.arrived >= enough and rounds(switch) >= end
+            if pair.arrived < enough:
+                return False
+            seen = rounds(switch)
+            return seen >= end
 
         wait_until(f"beside {what}: stretch {interval}", is_over)
     full = ports(switch)["vm2"]["drops"].get("ring_full", 0)
