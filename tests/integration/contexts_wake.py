@@ -48,7 +48,7 @@ def all_are_idle(switch):
 
 def sleeps(switch):
     """How often each worker has slept."""
-    return [worker["sleeps"] for worker in switch.ctl("show", "workers")["workers"]]
+    return [worker["sleeps"] for worker in switch.show("workers")["workers"]]
 
 
 def workers_sleep(switch):

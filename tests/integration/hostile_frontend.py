@@ -74,7 +74,7 @@ def frontend(directory, name):
 
 def rounds(switch):
     """How often the worker has looked at all of its ports."""
-    return switch.ctl("show", "workers")["workers"][0]["rounds"]
+    return switch.show("workers")["workers"][0]["rounds"]
 
 
 def worker_goes_on(switch):

@@ -294,17 +294,17 @@ def pktvirt(*arguments, cwd=TOP, timeout=DEADLINE_S):
 
 def ports(switch):
     """`show ports` by the ports' names."""
-    return {port["name"]: port for port in switch.ctl("show", "ports")["ports"]}
+    return {port["name"]: port for port in switch.show("ports")["ports"]}
 
 
 def addresses(switch):
     """The switching table: MAC address -> port."""
-    return {entry["mac"]: entry["port"] for entry in switch.ctl("show", "fdb")["addresses"]}
+    return {entry["mac"]: entry["port"] for entry in switch.show("fdb")["addresses"]}
 
 
 def contexts(switch):
     """`show contexts` by their ports' names."""
-    return {context["name"]: context for context in switch.ctl("show", "contexts")["contexts"]}
+    return {context["name"]: context for context in switch.show("contexts")["contexts"]}
 
 
 def drops(switch, port, reason):
@@ -318,10 +318,10 @@ def is_conserved(switch):
     Stages make more packets or less of those that they are given.
     """
     there = ports(switch).values()
-    stages = [one for one in switch.ctl("show", "stages")["stages"] if one["kind"] == "packet"]
+    stages = [one for one in switch.show("stages")["stages"] if one["kind"] == "packet"]
     made = sum(stage["emitted"] + stage["dropped"] - stage["packets"] for stage in stages)
     made += sum(port["software_offload"]["segments"] - port["software_offload"]["segmented"] for port in there)
-    flooded = sum(worker["flooded"] for worker in switch.ctl("show", "workers")["workers"])
+    flooded = sum(worker["flooded"] for worker in switch.show("workers")["workers"])
     received = sum(port["rx"]["packets"] for port in there)
     gone = sum(port["tx"]["packets"] + sum(port["drops"].values()) for port in there)
     return received + flooded + made == gone
