@@ -30,7 +30,7 @@ from frontend import (
 )
 from support import (
     DEADLINE_S,
-    PAUSE_MIN_S,
+    PAUSE_S,
     check,
     check_equal,
     config,
@@ -87,7 +87,7 @@ def is_in_state(switch, port, state):
     wait_until(f"{port} is {state}", lambda: ports(switch)[port]["state"] == state)
 
 
-def check_delivery(what, sender, receiver, count=FRAMES, meanwhile=lambda: True, source=STATION):
+def check_delivery(what, sender, receiver, count=FRAMES, meanwhile=lambda: True, source=STATION, first_pause_s=PAUSE_S):
     """Broadcasts from `sender`, whose address is `source`: `receiver` must get all of them as they are, and no others.
 
     `meanwhile` is called again and again; it goes on until that gives something true, too.
@@ -104,7 +104,7 @@ def check_delivery(what, sender, receiver, count=FRAMES, meanwhile=lambda: True,
         sent = min(len(arrived) + WINDOW, count)
         return len(arrived) >= count and so_far
 
-    wait_until(f"{what}: {count} frames have arrived", is_done, pause_max_s=PAUSE_MIN_S)  # each look moves frames on
+    wait_until(f"{what}: {count} frames have arrived", is_done, first_pause_s=first_pause_s)
     check(arrived == frames, f"{what}: those that were sent, and no other", f"{len(arrived)} frames")
     check_equal(len(sender.receive()), 0, f"{what}: none have come to the sender")
 

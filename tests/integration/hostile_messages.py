@@ -31,7 +31,7 @@ from frontend import (
     VIRTIO_F_VERSION_1,
 )
 from hostile_frontend import HOSTILE, check_delivery, frontend, is_in_state, switch_for
-from support import check, check_equal, is_conserved, ports, run, say, wait_until, workspace
+from support import SOON_S, check, check_equal, is_conserved, ports, run, say, wait_until, workspace
 
 RESET_OWNER = 4
 SET_LOG_BASE = 6
@@ -530,7 +530,7 @@ def is_refused(directory, pair, message, flags):
         attach_as_qemu(hostile)
         send_all(hostile, message(files), flags)
         asked = ", with a reply asked for" if flags else ""
-        check_delivery(f"beside {title(message)}{asked}", *pair, FRAMES, lambda: is_closed(hostile))
+        check_delivery(f"beside {title(message)}{asked}", *pair, FRAMES, lambda: is_closed(hostile), first_pause_s=SOON_S)
 
 
 def descriptors(switch):
@@ -588,7 +588,7 @@ def many_bad_connections_put_little_in_the_log(directory):
 def wait_quietly(condition):
     """As wait_until(), for what happens too often to be told."""
     with contextlib.redirect_stdout(None):
-        wait_until("", condition)
+        wait_until("", condition, first_pause_s=SOON_S)
 
 
 # Messages that are no messages

@@ -31,7 +31,7 @@ from frontend import (
     Frontend,
 )
 from hostile_frontend import BROADCAST, HOSTILE, STATION, check_delivery, is_in_state, rounds
-from support import check, check_contains, check_equal, config, daemon, drops, frame, is_conserved, ports, run, say
+from support import SOON_S, check, check_contains, check_equal, config, daemon, drops, frame, is_conserved, ports, run, say
 from support import shipped_config, vhost, wait_until, workspace
 
 MRG_RXBUF = 1 << 15
@@ -125,7 +125,7 @@ def goes_on(switch, pair, what):
             seen = rounds(switch)
             return seen >= end
 
-        wait_until(f"beside {what}: stretch {interval}", is_over)
+        wait_until(f"beside {what}: stretch {interval}", is_over, first_pause_s=SOON_S)
     full = ports(switch)["vm2"]["drops"].get("ring_full", 0)
     check(pair.lost <= full, "no neighbour's frame is missing but for a full ring", (pair.lost, full))
 
@@ -349,8 +349,8 @@ IGNORED = {
 def expect_drop(switch, hostile, reason, what, data, flags=0):
     before = drops(switch, "vm0", reason)
     send_raw(hostile, data, flags)
-    wait_until(f"{what}: {reason}", lambda: drops(switch, "vm0", reason) == before + 1)
-    wait_until("and the buffer is given back", lambda: hostile.transmitting.take_used())
+    wait_until(f"{what}: {reason}", lambda: drops(switch, "vm0", reason) == before + 1, first_pause_s=SOON_S)
+    wait_until("and the buffer is given back", lambda: hostile.transmitting.take_used(), first_pause_s=SOON_S)
 
 
 def useless_frames_are_dropped(switch, directory, pair, features):

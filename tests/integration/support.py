@@ -36,7 +36,7 @@ MARK = "PKTVIRT_TEST"
 CPUS = sorted(os.sched_getaffinity(0))
 SWITCH_CPU, GUEST_CPU = CPUS[0], CPUS[-1]
 DEADLINE_S = 180
-PAUSE_MIN_S, PAUSE_MAX_S = 0.001, 0.02  # between two looks at what is waited for
+PAUSE_S, SOON_S = 0.02, 0.001  # between two looks at what is waited for
 JANITOR_S = 10
 LOOKS = 8  # of a worker, each at some of what others have handed to it
 BOOT_S = 120
@@ -77,13 +77,14 @@ def check_contains(text, part, what):
     check(part in text, what, f"expected {part!r} in {text!r}")
 
 
-def wait_until(what, condition, deadline_s=DEADLINE_S, pause_max_s=PAUSE_MAX_S):
+def wait_until(what, condition, deadline_s=DEADLINE_S, first_pause_s=PAUSE_S):
     """Ask again and again until the condition gives something true, which is returned; fail after the deadline.
 
-    The pauses in between begin short and double up to `pause_max_s`: most events are a matter of milliseconds.
+    Between two looks are PAUSE_S. What happens often and at once, such as an answer, may be looked at sooner: the pauses
+    then begin with `first_pause_s`, and double.
     """
     end = time.monotonic() + deadline_s
-    pause_s = PAUSE_MIN_S
+    pause_s = first_pause_s
     while True:
         found = condition()
         if found:
@@ -92,7 +93,7 @@ def wait_until(what, condition, deadline_s=DEADLINE_S, pause_max_s=PAUSE_MAX_S):
         if time.monotonic() > end:
             raise Failure(f"not so within {deadline_s:g} s: {what}; last: {found!r}")
         time.sleep(pause_s)
-        pause_s = min(2 * pause_s, pause_max_s)
+        pause_s = min(2 * pause_s, PAUSE_S)
 
 
 def say(text):
