@@ -127,8 +127,11 @@ static bool
 check_tables(const struct command *command)
 {
 	uint64_t offset = 0;
+	bool good = true;
 
-	return skip_table(command, &offset) && skip_table(command, &offset) && offset == command->length;
+	for (int table = 0; good && table < 2; table++)
+		good = skip_table(command, &offset);
+	return good && offset == command->length;
 }
 
 static bool
