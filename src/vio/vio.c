@@ -807,8 +807,8 @@ seek_ring(struct pv_vio *vio, struct pv_vio_ring *ring)
 void
 pv_vio_seek_rings(struct pv_vio *vio, uint16_t queue)
 {
-	for (uint16_t i = 2 * queue; i < 2 * queue + 2; i++) {
-		struct pv_vio_ring *ring = &vio->rings[i];
+	for (uint16_t i = 0; i < 2; i++) {
+		struct pv_vio_ring *ring = &vio->rings[2 * queue + i];
 
 		/* The message thread changes the IOTLB when no ring is busy. */
 		ring->busy = true;

@@ -33,7 +33,7 @@
 
 #define PV_VIO_CONTROL (2 * PV_QUEUES_MAX) /* place of the control queue, whatever number the guest has for it */
 #define PV_VIO_HELD_MAX 128		   /* frames */
-#define PV_VIO_RINGS (PV_VIO_CONTROL + 1)
+#define PV_VIO_RINGS ((uint16_t)(PV_VIO_CONTROL + 1))
 #define PV_VIO_NO_RING UINT16_MAX
 
 /*

@@ -266,7 +266,7 @@ add_indirect(struct walk *walk, const struct vring_desc *entry)
 static int
 walk_split_table(struct walk *walk, uint64_t table, uint32_t entries)
 {
-	struct vring_desc entry;
+	struct vring_desc entry = { 0 }; /* for a read that fails */
 	uint32_t index = 0;
 	int result;
 
