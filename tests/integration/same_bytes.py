@@ -51,7 +51,6 @@ BATCH_MAX = 40  # frames; so many of the longest fit into every receive queue
 NAMES = ("vm0", "vm1", "tap0")
 VM0, VM1, TAP = range(3)
 MTU = {VM0: 1500, VM1: 1400, TAP: 1500}
-OVERHEAD = 22  # of a frame, over the MTU
 TAP_MTU = 3000  # of the kernel's end, so that it can send what is too long for the port
 TAGGED_MIN = 20  # of a frame with a VLAN tag that Linux receives from a wire, as a raw port does
 BASELINES = ("uml", "xen", "none")
