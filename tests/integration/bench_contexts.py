@@ -78,15 +78,15 @@ def refused(guests, command):
 def experiment_goes_into_a_document(directory):
     say("an experiment")
     page, report = directory / "page.md", directory / "report"
-    page.write_text("before\n<!-- measured: fairness -->\n<!-- end of fairness -->\nafter\n")
-    argv = [PROGRAM, "--quick", "--only", "fairness", "--report", str(report), "--document", str(page)]
+    page.write_text("before\n<!-- measured: latency -->\n<!-- end of latency -->\nafter\n")
+    argv = [PROGRAM, "--quick", "--only", "latency", "--report", str(report), "--document", str(page)]
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S)
     check(done.returncode == 0 and "failed" not in done.stdout, "it ends well", done.stdout + done.stderr)
-    results = json.loads((report / "fairness" / "results.json").read_text())
+    results = json.loads((report / "latency" / "results.json").read_text())
     check_equal({sample["system"] for sample in results["samples"]}, {"bridge", "contexts"}, "both are measured")
-    check_contains(page.read_text(), "Jain's index, frames of 1514 bytes", "the document has the table")
+    check_contains(page.read_text(), "a frame after a rest, median", "the document has the table")
     check(page.read_text().startswith("before\n") and page.read_text().endswith("after\n"), "and what it had")
-    check((directory / "page" / "fairness.svg").exists(), "and a plot beside it")
+    check((directory / "page" / "first-frame.svg").exists(), "and a plot beside it")
     argv = [PROGRAM, "--quick", "--only", "idle", "--document", str(page)]
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S)
     check_contains(done.stderr, "no markers of idle", "a document without a place for results is refused")

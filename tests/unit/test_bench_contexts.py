@@ -29,7 +29,8 @@ WORKLOADS = {
 }  # fmt: skip
 SYSTEMS = {
     "transmit": contexts.SINGLE, "receive": contexts.SINGLE, "protection": tuple(contexts.PROTECTIONS),
-    "descriptors": ("descriptors",), "scaling": contexts.SCALING, "workers": contexts.WORKERS,
+    "descriptors": ("descriptors",), "scaling": contexts.SCALING, "fairness": contexts.FLOODED,
+    "workers": contexts.WORKERS,
 }  # fmt: skip
 
 
