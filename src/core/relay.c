@@ -38,7 +38,7 @@ struct set {
 };
 
 struct pv_relay {
-	int sets_of_all; /* for the thread: an epoll set of all workers' sets and of */
+	int sets_of_all; /* for the thread: an epoll set of all workers' sets, while it runs, and of */
 	int end;	 /* the eventfd that ends it */
 	bool runs;
 	pthread_t thread;
@@ -51,15 +51,13 @@ struct pv_relay {
 /* --- new and free ------------------------------------------------------------------------------------------------- */
 
 static bool
-open_set(const struct pv_relay *relay, struct set *set)
+open_set(struct set *set)
 {
 	struct epoll_event bell = { .events = EPOLLIN | EPOLLET, .data.u32 = BELL };
-	struct epoll_event of_all = { .events = EPOLLIN, .data.ptr = set };
 
 	set->epoll = epoll_create1(EPOLL_CLOEXEC);
 	set->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return set->epoll >= 0 && set->bell >= 0 && epoll_ctl(set->epoll, EPOLL_CTL_ADD, set->bell, &bell) == 0 &&
-	       epoll_ctl(relay->sets_of_all, EPOLL_CTL_ADD, set->epoll, &of_all) == 0;
+	return set->epoll >= 0 && set->bell >= 0 && epoll_ctl(set->epoll, EPOLL_CTL_ADD, set->bell, &bell) == 0;
 }
 
 static bool
@@ -74,7 +72,7 @@ open_all(struct pv_relay *relay, uint16_t workers)
 	    epoll_ctl(relay->sets_of_all, EPOLL_CTL_ADD, relay->end, &end) != 0)
 		return false;
 	while (relay->n_workers < workers)
-		if (!open_set(relay, &relay->sets[relay->n_workers++]))
+		if (!open_set(&relay->sets[relay->n_workers++]))
 			return false;
 	return true;
 }
@@ -217,21 +215,54 @@ allow_all_cpus(pthread_t thread)
 	pthread_setaffinity_np(thread, sizeof(all), &all);
 }
 
+/* Only while the thread is to see them: a set in another one takes a worker that sleeps on it longer to wake. */
+static int
+show_sets(const struct pv_relay *relay)
+{
+	for (uint16_t i = 0; i < relay->n_workers; i++) {
+		struct epoll_event event = { .events = EPOLLIN, .data.ptr = &relay->sets[i] };
+
+		if (epoll_ctl(relay->sets_of_all, EPOLL_CTL_ADD, relay->sets[i].epoll, &event) != 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static void
+hide_sets(const struct pv_relay *relay)
+{
+	for (uint16_t i = 0; i < relay->n_workers; i++)
+		epoll_ctl(relay->sets_of_all, EPOLL_CTL_DEL, relay->sets[i].epoll, NULL);
+}
+
 /* With every signal blocked: those of the workers are for the workers. */
-int
-pv_relay_start(struct pv_relay *relay)
+static int
+start_thread(struct pv_relay *relay)
 {
 	sigset_t all, before;
 	int result;
 
-	if (relay->runs)
-		return 0;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	result = pthread_create(&relay->thread, NULL, relay_events, relay);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (result != 0)
-		return -result;
+	return -result;
+}
+
+int
+pv_relay_start(struct pv_relay *relay)
+{
+	int result;
+
+	if (relay->runs)
+		return 0;
+	result = show_sets(relay);
+	if (result == 0)
+		result = start_thread(relay);
+	if (result != 0) {
+		hide_sets(relay);
+		return result;
+	}
 	allow_all_cpus(relay->thread);
 	pthread_setname_np(relay->thread, "pv-relay");
 	relay->runs = true;
@@ -249,6 +280,7 @@ pv_relay_stop(struct pv_relay *relay)
 		pthread_join(relay->thread, NULL);
 	if (read(relay->end, &times, sizeof(times)) == sizeof(times))
 		relay->runs = false;
+	hide_sets(relay);
 }
 
 /* --- descriptors -------------------------------------------------------------------------------------------------- */
