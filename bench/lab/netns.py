@@ -70,7 +70,9 @@ class Namespace:
         """
         self._host_ends.append(device)
         host("ip", "tuntap", "add", "dev", device, "mode", "tap")
-        Path(f"/proc/sys/net/ipv6/conf/{device}/disable_ipv6").write_text("1")
+        speaks = Path(f"/proc/sys/net/ipv6/conf/{device}/disable_ipv6")
+        if speaks.exists():
+            speaks.write_text("1")
 
     def offload(self, device="eth0", **features):
         """Switch offloads of an inner interface, as in offload(tx="off", gro="off")."""

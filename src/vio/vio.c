@@ -901,8 +901,8 @@ pv_vio_call(struct pv_vio *vio, struct pv_vio_ring *ring)
 		return;
 	pv_virtqueue_stop(&ring->queue, "calling the guest waits until it takes the calls before, on descriptor",
 			  (uint32_t)ring->call_fd);
+	count_wait(vio); /* before a guest can attach anew */
 	pv_vio_stop(vio, ring);
-	count_wait(vio);
 }
 
 void
