@@ -103,6 +103,21 @@ pv_worker_poll_mailboxes(struct pv_worker *worker)
 	return packets;
 }
 
+uint32_t
+pv_worker_take_mail(struct pv_worker *worker)
+{
+	uint32_t packets = 0;
+
+	for (uint16_t i = 0; i < worker->datapath->n_workers; i++) {
+		struct rte_ring *mailbox = worker->mailbox[i];
+		uint32_t end = mailbox != NULL ? packets + rte_ring_count(mailbox) : packets;
+
+		while (packets < end)
+			packets += poll_mailbox(worker, mailbox);
+	}
+	return packets;
+}
+
 static bool
 holds_packets(const struct pv_worker *worker)
 {

@@ -175,6 +175,12 @@ uint32_t pv_worker_poll(struct pv_worker *worker, const struct pv_queue *queue);
 uint32_t pv_worker_poll_mailboxes(struct pv_worker *worker);
 void pv_worker_flush(struct pv_worker *worker);
 
+/*
+ * Takes all that is in the mailboxes now: what several contexts of another worker have sent is not to be one burst of a
+ * pass in which each of this worker's has one. Returns how many packets.
+ */
+uint32_t pv_worker_take_mail(struct pv_worker *worker);
+
 /* Runs mailboxes and stages until they are empty, when nobody fills them any more. */
 void pv_worker_settle(struct pv_worker *worker);
 

@@ -225,7 +225,7 @@ run_pass(struct loop *loop)
 		for (uint64_t left = turns->active[word]; left != 0; left &= left - 1)
 			packets += take_turn(loop, (uint16_t)(64 * word + (uint32_t)__builtin_ctzll(left)));
 	pv_turns_end_pass(turns);
-	packets += pv_worker_poll_mailboxes(worker);
+	packets += pv_worker_take_mail(worker);
 	pv_worker_flush(worker);
 	worker->counters.rounds++;
 	worker->counters.packets += packets;

@@ -392,6 +392,23 @@ a_full_mailbox_drops_by_name(void **state)
 }
 
 static void
+all_mail_that_is_there_can_be_taken_at_once(void **state)
+{
+	const struct testbed_setup setup = { .ports = 2, .workers = 2 };
+	struct testbed *testbed = testbed_new(&setup);
+	struct pv_datapath *datapath = testbed_datapath(testbed);
+
+	assert_int_equal(pv_worker_take_mail(datapath->workers[1]), 0);
+	for (int i = 0; i < 3 * PV_BURST_MAX + 1; i++)
+		testbed_inject(testbed, 0, 0, BROADCAST, A, 60);
+	while (pv_worker_round(datapath->workers[0]) > 0)
+		;
+	assert_int_equal(pv_worker_take_mail(datapath->workers[1]), 3 * PV_BURST_MAX + 1);
+	assert_int_equal(testbed_sent(testbed, 1), 3 * PV_BURST_MAX + 1);
+	testbed_free(testbed);
+}
+
+static void
 a_flow_stays_on_one_queue_and_flows_spread(void **state)
 {
 	const struct testbed_setup setup = { .ports = 2, .queues = 4 };
@@ -462,6 +479,7 @@ main(void)
 		cmocka_unit_test(a_chained_packet_passes_whole),
 		cmocka_unit_test(a_worker_without_a_queue_of_the_port_hands_over),
 		cmocka_unit_test(a_full_mailbox_drops_by_name),
+		cmocka_unit_test(all_mail_that_is_there_can_be_taken_at_once),
 		cmocka_unit_test(a_flow_stays_on_one_queue_and_flows_spread),
 		cmocka_unit_test(inactive_queues_are_neither_polled_nor_sent_to),
 	};
