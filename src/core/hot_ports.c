@@ -162,14 +162,33 @@ take_away(struct pv_datapath *datapath, struct pv_port *port, uint64_t *held_us)
 	close_and_free(datapath, port);
 }
 
+/* The configuration has nobody else with that address, but a guest may have claimed it (core/contexts.h). */
+static void
+say_why_not_brought_in(const struct pv_datapath *datapath, const struct pv_port *port, int error)
+{
+	const struct pv_port *owner = pv_port_from(datapath, pv_fdb_lookup(datapath->fdb, port->mac.bytes));
+	char mac[18];
+
+	pv_mac_format(port->mac.bytes, mac);
+	if (error == -EEXIST && owner != NULL)
+		pv_error(port->name,
+			 "mac \"%s\": the guest of port \"%s\" speaks with it: expected an address that nobody has",
+			 mac, owner->name);
+	else
+		pv_error(port->name, "mac \"%s\": %s", mac, strerror(-error));
+}
+
 /* Lets an open port take part, and its guest in. 0 or -errno; the port is gone then. */
 static int
 join(struct pv_datapath *datapath, struct pv_port *port, uint64_t *held_us)
 {
 	int result = make_room(datapath, port->id);
 
-	if (result == 0)
+	if (result == 0) {
 		result = bring_in(datapath, port, held_us);
+		if (result != 0)
+			say_why_not_brought_in(datapath, port, result);
+	}
 	if (result != 0) {
 		close_and_free(datapath, port);
 		return result;

@@ -386,6 +386,25 @@ a_port_that_does_not_open_or_start_leaves_nothing_behind(void **state)
 }
 
 static void
+whose_guest_speaks_with_the_address_of_a_port_to_be_added_is_named(void **state)
+{
+	struct testbed *testbed =
+		testbed_new(&(struct testbed_setup){ .ports = 2, .stages = { pv_stage_find("multi-context-demux") } });
+	struct pv_config_port described = testbed_describe_port("new");
+	char error[512] = "";
+	uint64_t held_us;
+
+	testbed_inject(testbed, 1, 0, BROADCAST, OTHER, FRAME_BYTES);
+	testbed_run(testbed, 1);
+	assert_int_equal(pv_mac_parse(OTHER, &described.mac), 0);
+	assert_null(pv_add_port(testbed_datapath(testbed), &described, &held_us, error, sizeof(error)));
+	assert_string_equal(error, "new: mac \"" OTHER "\": the guest of port \"p1\" speaks with it: "
+				   "expected an address that nobody has");
+	check_reported(testbed, "p0 p1 ");
+	testbed_free(testbed);
+}
+
+static void
 a_port_that_is_not_there_is_not_removed_but_the_nearest_is_named(void **state)
 {
 	struct testbed *testbed = two_ports(1);
@@ -430,6 +449,7 @@ main(void)
 		cmocka_unit_test(who_has_something_already_is_named),
 		cmocka_unit_test(a_port_for_larger_packets_than_there_are_buffers_for_is_refused),
 		cmocka_unit_test(a_port_that_does_not_open_or_start_leaves_nothing_behind),
+		cmocka_unit_test(whose_guest_speaks_with_the_address_of_a_port_to_be_added_is_named),
 		cmocka_unit_test(a_port_that_is_not_there_is_not_removed_but_the_nearest_is_named),
 		cmocka_unit_test(there_are_so_many_ports_and_no_more),
 	};
