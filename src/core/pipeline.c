@@ -280,33 +280,56 @@ pv_send_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector)
 	pv_path_send_vector(worker, to, vector, &pv_any_shape);
 }
 
-/* Counts packets into their senders' mail, or out of it: a context that has much is not polled (contexts.h). */
+/* Counts packets out of their senders' mail: a context that has much is not polled (contexts.h). */
 static void
-count_mail(const struct pv_datapath *datapath, struct rte_mbuf *const *packets, uint16_t count, int32_t each)
+forget_mail(const struct pv_datapath *datapath, struct rte_mbuf *const *packets, uint16_t count)
 {
 	for (uint16_t first = 0, end; first < count; first = end) {
 		uint16_t sender = packets[first]->port;
 
 		for (end = first + 1; end < count && packets[end]->port == sender; end++)
 			continue;
-		atomic_fetch_add_explicit(&datapath->ports[sender]->mail, each * (end - first), memory_order_relaxed);
+		atomic_fetch_sub_explicit(&datapath->ports[sender]->mail, end - first, memory_order_relaxed);
 	}
 }
 
-/* Counted before they are there: from then on they are the other worker's. */
+/*
+ * A sender may have as much in the mailboxes as there is room left in this one, so one that several fill has room for
+ * who has little there (dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998). What
+ * is beyond that is dropped. Counts the others, before they are there: from then on they are the other worker's.
+ */
+static void
+admit_mail(struct pv_worker *worker, const struct rte_ring *mailbox, struct pv_vector *vector)
+{
+	int32_t room = (int32_t)rte_ring_free_count(mailbox), kept = 0;
+
+	for (uint16_t first = 0, end; first < vector->count; first = end) {
+		struct rte_mbuf **packets = vector->packets;
+		_Atomic int32_t *mail = &worker->datapath->ports[packets[first]->port]->mail;
+		int32_t left = room - kept - atomic_load_explicit(mail, memory_order_relaxed), taken;
+
+		for (end = first + 1; end < vector->count && packets[end]->port == packets[first]->port; end++)
+			continue;
+		taken = RTE_MIN(end - first, RTE_MAX((left + 1) / 2, 0)); /* each makes less room and more mail */
+		atomic_fetch_add_explicit(mail, taken, memory_order_relaxed);
+		memmove(&packets[kept], &packets[first], (size_t)taken * sizeof(packets[0]));
+		kept += taken;
+		for (uint16_t i = first + (uint16_t)taken; i < end; i++)
+			pv_drop(worker, pv_packet_egress(packets[i]), PV_DROP_MAILBOX_FULL, packets[i]);
+	}
+	vector->count = (uint16_t)kept;
+}
+
 void
 pv_hand_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector, const struct pv_shape *shape)
 {
 	struct pv_worker *other = worker->datapath->workers[to];
 	struct rte_ring *mailbox = other->mailbox[worker->id];
-	bool counted = pv_has_contexts(worker->datapath);
 	uint16_t taken;
 
-	if (counted)
-		count_mail(worker->datapath, vector->packets, vector->count, 1);
+	if (pv_has_contexts(worker->datapath))
+		admit_mail(worker, mailbox, vector); /* to no more than there is room for */
 	taken = (uint16_t)rte_ring_sp_enqueue_burst(mailbox, (void **)vector->packets, vector->count, NULL);
-	if (counted)
-		count_mail(worker->datapath, vector->packets + taken, (uint16_t)(vector->count - taken), -1);
 	for (uint16_t i = taken; i < vector->count; i++)
 		pv_drop(worker, pv_packet_egress(vector->packets[i]), PV_DROP_MAILBOX_FULL, vector->packets[i]);
 	vector->count = 0;
@@ -325,7 +348,7 @@ void
 pv_receive_handed(struct pv_worker *worker, struct rte_mbuf **packets, uint16_t count)
 {
 	if (pv_has_contexts(worker->datapath))
-		count_mail(worker->datapath, packets, count, -1);
+		forget_mail(worker->datapath, packets, count);
 	for (uint16_t i = 0; i < count; i++) {
 		uint16_t to = pv_packet_egress(packets[i]);
 		const struct pv_port *port = worker->datapath->ports[to];

@@ -392,6 +392,39 @@ a_full_mailbox_drops_by_name(void **state)
 }
 
 static void
+who_floods_a_mailbox_leaves_room_for_others(void **state)
+{
+	const struct testbed_setup setup = { .ports = 5,
+					     .workers = 2,
+					     .macs = { A, B, "52:54:00:00:00:0c", NULL, "52:54:00:00:00:0e" },
+					     .stages = { pv_stage_find("multi-context-demux") } };
+	struct testbed *testbed = testbed_new(&setup);
+	struct pv_worker *sending = testbed_datapath(testbed)->workers[0];
+	const uint32_t flooders[] = { 0, 2 };
+
+	for (uint32_t i = 0; i < 4 * PV_MAILBOX_SIZE; i++) {
+		uint32_t port = flooders[i / PV_BURST_MAX % 2];
+
+		testbed_inject(testbed, port, 0, B, setup.macs[port], 60);
+		if (i % PV_BURST_MAX == PV_BURST_MAX - 1)
+			pv_worker_round(sending);
+	}
+	for (int i = 0; i < PV_BURST_MAX; i++)
+		testbed_inject(testbed, 4, 0, B, setup.macs[4], 60);
+	pv_worker_round(sending);
+	for (int i = 0; i < 2; i++)
+		assert_in_range(testbed_port(testbed, flooders[i])->mail, PV_MAILBOX_SIZE / 3 - PV_BURST_MAX,
+				PV_MAILBOX_SIZE / 3 + PV_BURST_MAX);
+	assert_int_equal(testbed_port(testbed, 4)->mail, PV_BURST_MAX);
+	testbed_run(testbed, 2 * PV_MAILBOX_SIZE / PV_BURST_MAX);
+	for (uint32_t i = 0; i < 5; i++)
+		assert_int_equal(testbed_port(testbed, i)->mail, 0);
+	assert_int_equal(testbed_sent(testbed, 1) + testbed_drops(testbed, 1, PV_DROP_MAILBOX_FULL),
+			 4 * PV_MAILBOX_SIZE + PV_BURST_MAX);
+	testbed_free(testbed);
+}
+
+static void
 all_mail_that_is_there_can_be_taken_at_once(void **state)
 {
 	const struct testbed_setup setup = { .ports = 2, .workers = 2 };
@@ -480,6 +513,7 @@ main(void)
 		cmocka_unit_test(a_worker_without_a_queue_of_the_port_hands_over),
 		cmocka_unit_test(a_full_mailbox_drops_by_name),
 		cmocka_unit_test(all_mail_that_is_there_can_be_taken_at_once),
+		cmocka_unit_test(who_floods_a_mailbox_leaves_room_for_others),
 		cmocka_unit_test(a_flow_stays_on_one_queue_and_flows_spread),
 		cmocka_unit_test(inactive_queues_are_neither_polled_nor_sent_to),
 	};
