@@ -186,11 +186,8 @@ def idle(results):
 
 def latency(results):
     """The first frame after a rest, and what resting costs."""
-    lines = [
-        line
-        for metric in ("median", "p99", "worker_cpu", "daemon_cpu")
-        for line in over_x("All at rest", FIRST, metric, LIGHT, results)
-    ]
+    metrics = ("median", "p99", "floor", "beyond", "worker_cpu", "daemon_cpu")
+    lines = [line for metric in metrics for line in over_x("All at rest", FIRST, metric, LIGHT, results)]
     largest = max(results.xs(FIRST, "median"), default=None)
     first = results.estimate(CONTEXTS, FIRST, "median", largest)
     resting = results.estimate(CONTEXTS, FIRST, "worker_cpu", largest)

@@ -32,7 +32,7 @@ IDLE_COUNTS, QUICK_IDLE_COUNTS = (0, 16, 64, 256), (0, 16)
 SIZES = (64, 1514)
 FRAMES = 96  # that go round each way: a multiple of the bursts, and no ring runs over
 IDLE_MS = 100
-PINGS, QUICK_PINGS = 100, 10
+PINGS, QUICK_PINGS, PINGS_AT_A_TIME = 100, 10, 5
 FLOODERS = 8
 TAKEN_PER_S = 200_000  # frames that the receiver of a flood takes: fewer than the flood
 POLITE_PER_S = TAKEN_PER_S // FLOODERS // 5  # a fifth of an equal share
@@ -71,10 +71,17 @@ class LightGuests(Answering):
 
     def ping(self, sender, receiver, count, idle_ms, size):
         """Seconds that a frame took, each after a rest; WorkloadError if any was lost."""
-        command = f"ping {sender} {receiver} {count} {idle_ms} {size}"
+        return self._latencies(f"ping {sender} {receiver} {count} {idle_ms} {size}", count, idle_ms)
+
+    def wake(self, count, idle_ms, cpu):
+        """The same of a thread that sleeps on a CPU, until it says that it is awake: no switch is in it."""
+        return self._latencies(f"wake {count} {idle_ms} {cpu}", count, idle_ms)
+
+    def _latencies(self, command, count, idle_ms):
         said = self.ask(command, count * (1 + idle_ms / 1000) + 10)
         if said["lost"]:
-            raise WorkloadError(f"{said['lost']} of {count} frames were lost, each sent after {idle_ms} ms of rest")
+            what = command.split()[0]
+            raise WorkloadError(f"{what}: {said['lost']} of {count} were lost, each after {idle_ms} ms of rest")
         return [ns / 1e9 for ns in said["latencies_ns"]]
 
     def counters(self):
@@ -126,6 +133,11 @@ class LightLink:
             self.daemon.stop()
         finally:
             self._run_dir.remove()
+
+    @property
+    def worker_cpu(self):
+        """The CPU of the first worker."""
+        return self._config["workers"][0]
 
     def smaller(self, count):
         """Another one, with the first so many ports."""
@@ -218,13 +230,15 @@ class FirstFrame:
     metrics = {
         "median": Metric("a frame after a rest, median", "s", "lower", "guests attached"),
         "p99": Metric("a frame after a rest, 99th percentile", "s", "lower", "guests attached"),
+        "floor": Metric("the kernel alone: a thread is woken and answers, median", "s", "lower", "guests attached"),
+        "beyond": Metric("a frame beyond the kernel alone, difference of medians", "s", "lower", "guests attached"),
         "worker_cpu": Metric("the worker while all rest", "% of a CPU", "lower", "guests attached"),
         "daemon_cpu": Metric("the daemon while all rest", "% of a CPU", "lower", "guests attached"),
     }
 
     def estimate_s(self, options):
         """About how long it takes."""
-        return 2 * (pings(options) * (IDLE_MS + 1) / 1000 + options.seconds + 3)
+        return 2 * (2 * pings(options) * (IDLE_MS + 1) / 1000 + options.seconds + 3)
 
     def run(self, link, options, say):
         """With two guests, and with all."""
@@ -236,8 +250,7 @@ class FirstFrame:
                 guests.loop(0, 1, FRAMES, [SIZES[0]])
                 time.sleep(WARM_UP_S)
                 guests.stop_sending()
-                times = guests.ping(0, 1, pings(options), IDLE_MS, SIZES[0])
-                points += [Point("median", statistics.median(times), count), Point("p99", quantile(times, 0.99), count)]
+                points += first_frames(guests, link.worker_cpu, pings(options), count)
                 points += resting(link, options.seconds, count)
         return points
 
@@ -245,6 +258,20 @@ class FirstFrame:
 def pings(options):
     """How many frames."""
     return QUICK_PINGS if options.quick else PINGS
+
+
+def first_frames(guests, cpu, pings_wanted, count):
+    """The points on so many frames, and on a thread on that CPU that is woken as often; in turns, some at a time, so
+    that both find the same machine."""
+    times, woken = [], []
+    while len(times) < pings_wanted:
+        times += guests.ping(0, 1, PINGS_AT_A_TIME, IDLE_MS, SIZES[0])
+        woken += guests.wake(PINGS_AT_A_TIME, IDLE_MS, cpu)
+    median, floor = statistics.median(times), statistics.median(woken)
+    yield Point("median", median, count)
+    yield Point("p99", quantile(times, 0.99), count)
+    yield Point("floor", floor, count)
+    yield Point("beyond", median - floor, count)
 
 
 def resting(link, seconds, count):

@@ -14,7 +14,8 @@
  *     loop ONE OTHER FRAMES SIZES         as many frames go round each way between them, until "stop"
  *     stop                                nobody sends any more, and what is under way is taken
  *     ping FROM TO COUNT IDLE_MS SIZE     as often, after a rest: how long a frame takes from one to the other
- *     stats                               what those contexts did that did anything
+ *     wake COUNT IDLE_MS CPU              as often, after a rest: how long it takes to wake a thread on that CPU
+ * (wake.h) stats                               what those contexts did that did anything
  *
  * A ping's time is from before the frame is shown to the switch until it is found by polling, on one clock. Who sends
  * with a rate and cannot keep to it does not make up for more than two milliseconds.
@@ -22,12 +23,14 @@
  * It ends at the end of its input, or with status 1 when the switch closes a connection.
  */
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "context.h"
+#include "wake.h"
 
 #define ROUNDS 1024 /* between two looks at the commands */
 #define PINGS_MAX 100000
@@ -220,15 +223,22 @@ stop(const char *words)
 	puts("{}");
 }
 
+/* What a ping is sent on. */
+struct path {
+	struct context *from, *to;
+	uint16_t size;
+};
+
 /* How long a frame takes from one to the other, in nanoseconds; 0 when it does not come. */
 static uint64_t
-ping_once(struct context *from, struct context *to, uint16_t size)
+ping_once(void *given)
 {
+	const struct path *path = given;
 	uint64_t start = now_ns(), now = start;
 
-	if (!context_send(from, to->address, size))
+	if (!context_send(path->from, path->to->address, path->size))
 		return 0;
-	while (context_take(&contexts, to, now) == 0) {
+	while (context_take(&contexts, path->to, now) == 0) {
 		now = now_ns();
 		if (now > start + PING_LOST_NS)
 			return 0;
@@ -244,28 +254,19 @@ rest(unsigned int ms)
 	nanosleep(&time, NULL);
 }
 
+/* Says how long something takes, each time after a rest. */
 static void
-ping(const char *words)
+answer_latencies(unsigned int count, unsigned int idle_ms, uint64_t (*once)(void *given), void *given)
 {
-	unsigned int one, other, count, idle_ms, size, lost = 0;
-	struct context *from, *to;
 	const char *comma = "";
+	unsigned int lost = 0;
 
-	if (sscanf(words, "%u %u %u %u %u", &one, &other, &count, &idle_ms, &size) != 5 || count == 0 ||
-	    count > PINGS_MAX || size < FRAME_MIN || size > FRAME_MAX) {
-		answer_error("ping: expected FROM TO COUNT IDLE_MS SIZE");
-		return;
-	}
-	from = find(one);
-	to = from != NULL ? find(other) : NULL;
-	if (to == NULL)
-		return;
 	printf("{\"latencies_ns\": [");
 	for (unsigned int i = 0; i < count; i++) {
 		uint64_t took;
 
 		rest(idle_ms);
-		took = ping_once(from, to, (uint16_t)size);
+		took = once(given);
 		lost += took == 0;
 		if (took > 0) {
 			printf("%s%lu", comma, took);
@@ -273,6 +274,51 @@ ping(const char *words)
 		}
 	}
 	printf("], \"lost\": %u}\n", lost);
+}
+
+static void
+ping(const char *words)
+{
+	unsigned int one, other, count, idle_ms, size;
+	struct path path;
+
+	if (sscanf(words, "%u %u %u %u %u", &one, &other, &count, &idle_ms, &size) != 5 || count == 0 ||
+	    count > PINGS_MAX || size < FRAME_MIN || size > FRAME_MAX) {
+		answer_error("ping: expected FROM TO COUNT IDLE_MS SIZE");
+		return;
+	}
+	path.size = (uint16_t)size;
+	path.from = find(one);
+	path.to = path.from != NULL ? find(other) : NULL;
+	if (path.to != NULL)
+		answer_latencies(count, idle_ms, ping_once, &path);
+}
+
+static uint64_t
+wake_once(void *waker)
+{
+	return waker_wake(waker);
+}
+
+static void
+wake(const char *words)
+{
+	unsigned int count, idle_ms, cpu;
+	struct waker *waker;
+
+	if (sscanf(words, "%u %u %u", &count, &idle_ms, &cpu) != 3 || count == 0 || count > PINGS_MAX ||
+	    cpu >= CPU_SETSIZE) {
+		answer_error("wake: expected COUNT IDLE_MS CPU");
+		return;
+	}
+	waker = waker_start(cpu);
+	if (waker != NULL) {
+		waker_wake(waker); /* what it does first takes longer */
+		answer_latencies(count, idle_ms, wake_once, waker);
+	} else {
+		answer_error("wake: no thread on that CPU");
+	}
+	waker_stop(waker);
 }
 
 static void
@@ -307,7 +353,8 @@ static const struct {
 	void (*obey)(const char *words);
 } commands[] = {
 	{ "attach", attach },	{ "hello", hello }, { "send", start_sending }, { "receive", start_receiving },
-	{ "loop", start_loop }, { "stop", stop },   { "ping", ping },	       { "stats", stats },
+	{ "loop", start_loop }, { "stop", stop },   { "ping", ping },	       { "wake", wake },
+	{ "stats", stats },
 };
 
 static void
@@ -321,7 +368,7 @@ obey(void *given, const char *line)
 	if (i < sizeof(commands) / sizeof(*commands))
 		commands[i].obey(line + length);
 	else
-		answer_error("unknown command: expected attach, hello, send, receive, loop, stop, ping or stats");
+		answer_error("unknown command: expected attach, hello, send, receive, loop, stop, ping, wake or stats");
 	fflush(stdout);
 }
 

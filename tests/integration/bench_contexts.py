@@ -38,6 +38,7 @@ def light_guests_do_what_they_are_told(stages):
         guests.attach(PORTS)
         check_equal(attached(), PORTS, "and again all")
         check_equal(len(guests.ping(0, 1, 5, 1, 64)), 5, "each frame comes after a rest")
+        check_equal(len(guests.wake(5, 1, CPUS[0])), 5, "a thread is woken after a rest, without a switch")
         guests.receive(0)
         before = counted(3, "delivered_bytes")
         guests.send(3, 0, [64, 1514])
@@ -48,7 +49,9 @@ def light_guests_do_what_they_are_told(stages):
         goes_round(guests, counted)
         for command, answer in (("send 0 9 64", "expected FROM TO"), ("send 0 1 59", "sizes of 60 to 1514"),
                                 ("dance", "unknown command"), (f"attach {PORTS + 1}", "at most as many"),
-                                ("ping 0 1 0 0 64", "expected FROM TO COUNT")):  # fmt: skip
+                                ("ping 0 1 0 0 64", "expected FROM TO COUNT"),
+                                ("wake 1 1", "expected COUNT IDLE_MS CPU"),
+                                ("wake 1 1 1000", "no thread on that CPU")):  # fmt: skip
             check_contains(refused(guests, command), answer, f"{command!r} is refused")
 
 
@@ -85,6 +88,7 @@ def experiment_goes_into_a_document(directory):
     results = json.loads((report / "latency" / "results.json").read_text())
     check_equal({sample["system"] for sample in results["samples"]}, {"bridge", "contexts"}, "both are measured")
     check_contains(page.read_text(), "a frame after a rest, median", "the document has the table")
+    check_contains(page.read_text(), "the kernel alone", "and what the kernel takes of it")
     check(page.read_text().startswith("before\n") and page.read_text().endswith("after\n"), "and what it had")
     check((directory / "page" / "first-frame.svg").exists(), "and a plot beside it")
     argv = [PROGRAM, "--quick", "--only", "idle", "--document", str(page)]

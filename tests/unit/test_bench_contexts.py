@@ -147,6 +147,15 @@ class Light(unittest.TestCase):
         self.assertEqual({(point.metric, point.x): point.value for point in light.kept(found)},
                          {(f"kept_{size}", 16): 99.0 for size in light.SIZES})  # fmt: skip
 
+    def test_first_frames_and_wakings_take_turns(self):
+        guests = mock.Mock()
+        guests.ping.side_effect = lambda *_: [90e-6, 100e-6, 110e-6]
+        guests.wake.side_effect = lambda *_: [70e-6, 80e-6, 90e-6]
+        points = {point.metric: point.value for point in light.first_frames(guests, 0, 6, 2)}
+        self.assertEqual([call[0] for call in guests.method_calls], ["ping", "wake", "ping", "wake"])
+        self.assertEqual((points["median"], points["p99"], points["floor"]), (100e-6, 110e-6, 80e-6))
+        self.assertAlmostEqual(points["beyond"], 20e-6)
+
     def test_flood_gives_shares_by_sender(self):
         class Guests:
             """Of which each is delivered as much as its number says."""
@@ -192,7 +201,7 @@ class Light(unittest.TestCase):
     def test_frames_that_are_lost_are_a_failure(self):
         guests = light.LightGuests([], [0])
         guests.ask = lambda _command, _timeout: {"latencies_ns": [5000], "lost": 1}
-        with self.assertRaisesRegex(WorkloadError, "1 of 2 frames were lost"):
+        with self.assertRaisesRegex(WorkloadError, "ping: 1 of 2 were lost"):
             guests.ping(0, 1, 2, 100, 64)
 
 
