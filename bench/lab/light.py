@@ -9,8 +9,11 @@ the first frame after a rest, shares under flood, and memory.
 All are in one process on the CPU that guests have, which sleeps while none of them has anything to do.
 """
 
+import contextlib
+import math
 import statistics
 import time
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from .answering import Answering
@@ -19,7 +22,8 @@ from .links import with_socket
 from .measure import guest_cpus, ran_by_worker
 from .medians import jain, quantile
 from .process import RunDir, cpu_seconds
-from .workload import Metric, Point, WorkloadError, cost, switch_counters
+from .slices import Standing, in_turns
+from .workload import Metric, Point, WorkloadError, switch_counters
 
 QUEUE = 256
 PROGRAM = "bench/light-contexts/light-contexts"
@@ -27,6 +31,8 @@ ATTACH_TIMEOUT_S = 60
 GUEST_MEMORY = "memfd:lean-guest"
 DPDK_MEMORY = ("memfd:nohuge", "memfd:seg", "anon_hugepage", "hugepages", "rtemap")  # without hugepages, and with them
 WARM_UP_S = 0.3
+SLICE_S, SETTLE_S, SLICE_MORE_S = 0.1, 0.03, 0.01  # measured, before that, and what asking takes
+TWIN_S = 5  # to start a second daemon, and to attach all guests
 ACTIVE = 2
 IDLE_COUNTS, QUICK_IDLE_COUNTS = (0, 16, 64, 256), (0, 16)
 SIZES = (64, 1514)
@@ -139,6 +145,10 @@ class LightLink:
         """The CPU of the first worker."""
         return self._config["workers"][0]
 
+    def alike(self):
+        """Another one with the same configuration."""
+        return LightLink(self._config, self._say)
+
     def smaller(self, count):
         """Another one, with the first so many ports."""
         return LightLink({**self._config, "ports": self._config["ports"][:count]}, self._say)
@@ -162,9 +172,60 @@ def light_link(config, _place, say):
     return LightLink(config, say)
 
 
+@dataclass(frozen=True)
+class Slice:
+    """What has come in at both active guests in so many seconds, and what the workers did meanwhile."""
+
+    frames: int
+    seconds: float
+    packets: int
+    cycles: int
+
+    @property
+    def rate(self):
+        """Frames a second."""
+        return self.frames / self.seconds
+
+
+class Round(Standing):
+    """Two guests of a LightLink between whom frames go round, in slices. While none is measured all of it stands."""
+
+    def __init__(self, link, guests):
+        super().__init__(link.daemon, guests.child)
+        self._link = link
+        self._guests = guests
+
+    @contextlib.contextmanager
+    def going(self, size):
+        """Frames of that size are under way."""
+        with self.running():
+            self._guests.loop(0, 1, FRAMES, [size])
+            time.sleep(WARM_UP_S)
+        yield
+        with self.running():
+            self._guests.stop_sending()
+
+    def slice(self):
+        """A Slice of it. The cycles in which it stood are not in it."""
+        with self.running():
+            time.sleep(SETTLE_S)
+            before = switch_counters(self._link)
+            seconds, done = self._guests.over(SLICE_S)
+            after = switch_counters(self._link)
+        frames = sum(done.get(number, {}).get("rx_packets", 0) for number in range(ACTIVE))
+        return Slice(frames, seconds, *(after[key] - before[key] for key in ("packets", "busy_cycles")))
+
+
 class Idle:
-    """Frames go round between two guests, beside others that are attached and do nothing. What is kept is relative to
-    the same without these, which is measured before and after."""
+    """Frames go round between two guests, beside others that are attached and do nothing.
+
+    What is kept is relative to the same without these: a second daemon with the same configuration, so with as many
+    ports, at the same time on the same CPUs, to which only the two are attached. Both are measured in turns, in many
+    short slices (see slices.py), and what is kept is the median of the ratios of adjacent ones: what else wants a CPU
+    for a moment spoils a slice, and with it a sum over all, but not the median. Of pairs that had to wait for a CPU
+    only the half that waited less is taken. Rates and cycles are over all slices; those without idle ones over all that
+    the second daemon had.
+    """
 
     name = "idle"
     summary = "frames that go round between two guests, over the number of guests beside them that do nothing"
@@ -177,43 +238,56 @@ class Idle:
 
     def estimate_s(self, options):
         """About how long it takes."""
-        return (len(idle_counts(options)) + 1) * len(SIZES) * (options.seconds + WARM_UP_S + 0.1) + 5
+        compared = (len(idle_counts(options)) - 1) * len(SIZES)
+        each = WARM_UP_S + slice_pairs(options) * (SETTLE_S + SLICE_S + SLICE_MORE_S)
+        return compared * 2 * each + TWIN_S
 
     def run(self, link, options, say):
-        """More and more idle ones, and none again."""
-        counts = [*idle_counts(options), 0]
-        with link.guests() as guests:
-            found = [(count, self._measured(link, guests, count, options, say)) for count in counts]
-        return [*kept(found), *(point for _, points in found[:-1] for point in points)]
-
-    def _measured(self, link, guests, count, options, say):
-        """The points with so many idle ones."""
-        guests.attach(ACTIVE + count)
-        points = []
-        for size in SIZES:
-            say(f"{count} idle, {size} bytes")
-            guests.loop(0, 1, FRAMES, [size])
-            time.sleep(WARM_UP_S)
-            before = switch_counters(link)
-            seconds, done = guests.over(options.seconds)
-            spent = {point.metric: point.value for point in cost(link, before)}
-            guests.stop_sending()
-            points.append(Point(f"rate_{size}", (done[0]["rx_packets"] + done[1]["rx_packets"]) / seconds, count))
-            if "switch_cycles" in spent:
-                points.append(Point(f"switch_cycles_{size}", spent["switch_cycles"], count))
-        return points
+        """More and more idle ones."""
+        found = {}  # (size, count) -> pairs of a Slice alone and one beside so many
+        with link.alike() as other, other.guests() as two, link.guests() as all_guests:
+            two.attach(ACTIVE)
+            with Round(other, two) as alone:
+                for count in idle_counts(options)[1:]:
+                    say(f"{count} idle")
+                    all_guests.attach(ACTIVE + count)
+                    with Round(link, all_guests) as beside:
+                        for size in SIZES:
+                            say(f"{count} idle, {size} bytes")
+                            with alone.going(size), beside.going(size):
+                                found[size, count] = in_turns(alone.slice, beside.slice, slice_pairs(options))
+        return [point for size in SIZES for point in idle_points(size, found)]
 
 
-def kept(found):
-    """The points on what is kept; of (count, points), of which the first and the last are without idle ones."""
-    for size in SIZES:
-        rates = [
-            (count, point.value) for count, points in found for point in points if point.metric == f"rate_{size}"
-        ]
-        alone = statistics.fmean([rates[0][1], rates[-1][1]])
-        if not alone:
-            raise WorkloadError(f"no frames of {size} bytes go round")
-        yield from (Point(f"kept_{size}", 100 * rate / alone, count) for count, rate in rates[1:-1])
+def slice_pairs(options):
+    """How many pairs of slices: each system is measured for the seconds of a measurement."""
+    return max(math.ceil(options.seconds / SLICE_S), 2)
+
+
+def idle_points(size, found):
+    """The points on frames of a size, of (size, count) -> pairs of Slices."""
+    pairs_of = {count: pairs for (its_size, count), pairs in found.items() if its_size == size}
+    yield from slices_points(size, 0, [alone for pairs in pairs_of.values() for alone, _ in pairs])
+    for count, pairs in pairs_of.items():
+        yield from slices_points(size, count, [beside for _, beside in pairs])
+        yield Point(f"kept_{size}", kept(pairs), count)
+
+
+def kept(pairs):
+    """The median ratio of rates, in per cent, of the second to the first of each pair of Slices. Pairs whose first one
+    has not had a CPU at all say nothing."""
+    ratios = [beside.rate / alone.rate for alone, beside in pairs if alone.frames]
+    if not any(ratios):
+        raise WorkloadError("no frames go round")
+    return 100 * statistics.median(ratios)
+
+
+def slices_points(size, count, slices):
+    """The points on a rate and on cycles, over all of the Slices."""
+    frames, seconds, packets, cycles = (sum(values) for values in zip(*map(astuple, slices)))
+    yield Point(f"rate_{size}", frames / seconds, count)
+    if packets:
+        yield Point(f"switch_cycles_{size}", cycles / packets, count)
 
 
 def idle_counts(options):

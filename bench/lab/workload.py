@@ -74,7 +74,7 @@ def switch_counters(link):
     """What the workers have done so far, in all; None without pktvirt."""
     if link.daemon is None:
         return None
-    said = link.daemon.ctl("show", "workers")
+    said = link.daemon.show("workers")
     workers = said["workers"]
     total = {key: sum(worker[key] for worker in workers) for key in ("packets", "busy_cycles")}
     return {**total, "mask_calls": sum(worker["signals"]["mask_calls"] for worker in workers), "tsc_hz": said["tsc_hz"]}

@@ -2,15 +2,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What bench/contexts makes of what guests, the switch and the kernel say; without any of them."""
 import pathlib
+import signal
 import sys
 import tempfile
+import types
 import unittest
 from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 
 # pylint: disable=wrong-import-position
-from lab import beside, contexts, cpu_split, crowd, document, experiment, light, medians  # noqa: E402
+from lab import beside, contexts, cpu_split, crowd, document, experiment, light, medians, slices  # noqa: E402
 from lab.workload import Metric, Point, WorkloadError  # noqa: E402
 from lab.workloads import Options  # noqa: E402
 
@@ -141,11 +143,39 @@ class Crowds(unittest.TestCase):
 class Light(unittest.TestCase):
     """Light guests."""
 
-    def test_what_is_kept_is_relative_to_before_and_after(self):
-        found = [(count, [Point(f"rate_{size}", rate, count) for size in light.SIZES])
-                 for count, rate in ((0, 90.0), (16, 99.0), (0, 110.0))]  # fmt: skip
-        self.assertEqual({(point.metric, point.x): point.value for point in light.kept(found)},
-                         {(f"kept_{size}", 16): 99.0 for size in light.SIZES})  # fmt: skip
+    def test_what_is_kept_is_the_median_of_the_ratios_of_adjacent_slices(self):
+        pairs = [(light.Slice(alone, 0.1, 10, 1000), light.Slice(beside, 0.1, 10, 3000))
+                 for alone, beside in ((100, 98), (50, 50), (200, 100), (80, 76), (100, 99))]  # fmt: skip
+        points = {(point.metric, point.x): point.value for point in light.idle_points(64, {(64, 16): pairs})}
+        self.assertAlmostEqual(points["kept_64", 16], 98)
+        self.assertAlmostEqual(points["rate_64", 0], 530 / 0.5)
+        self.assertAlmostEqual(points["rate_64", 16], 423 / 0.5)
+        self.assertEqual((points["switch_cycles_64", 0], points["switch_cycles_64", 16]), (100, 300))
+
+    def test_slice_without_a_cpu_is_no_failure_and_no_frames_at_all_are(self):
+        nothing, some = light.Slice(0, 0.1, 0, 0), light.Slice(100, 0.1, 10, 1000)
+        self.assertAlmostEqual(light.kept([(nothing, some), (some, nothing), (some, some), (some, some)]), 100)
+        for pairs in ([(nothing, nothing)], [(nothing, some)], [(some, nothing)]):
+            with self.assertRaisesRegex(WorkloadError, "no frames go round"):
+                light.kept(pairs)
+
+    def test_slices_alternate_and_who_is_first_too(self):
+        seen = []
+        pairs = slices.in_turns(lambda: seen.append("A") or "a", lambda: seen.append("B") or "b", 3)
+        self.assertEqual(("".join(seen), pairs), ("ABBAAB", [("a", "b")] * 3))
+
+    def test_processes_stand_but_while_they_run_and_go_on_after_an_error(self):
+        sent = []
+        processes = [types.SimpleNamespace(signal=lambda number, name=name: sent.append((name, number)))
+                     for name in ("daemon", "guest")]  # fmt: skip
+        stop = [("guest", signal.SIGSTOP), ("daemon", signal.SIGSTOP)]
+        go_on = [("daemon", signal.SIGCONT), ("guest", signal.SIGCONT)]
+        with self.assertRaises(KeyboardInterrupt), slices.Standing(*processes) as standing:
+            self.assertEqual(sent, stop)
+            with standing.running():
+                self.assertEqual(sent, stop + go_on)
+                raise KeyboardInterrupt
+        self.assertEqual(sent, stop + go_on + stop + go_on)
 
     def test_first_frames_and_wakings_take_turns(self):
         guests = mock.Mock()

@@ -94,8 +94,8 @@ class Switch:
     def __init__(self):
         self.looks = 0
 
-    def ctl(self, *_words):
-        """show workers"""
+    def show(self, _what):
+        """The workers."""
         self.looks += 1
         worker = {"packets": self.looks, "busy_cycles": 1000 * self.looks, "signals": {"mask_calls": 20 * self.looks}}
         return {"tsc_hz": 2_000_000_000, "workers": [worker, worker]}
@@ -282,7 +282,11 @@ class Counters:
         self.looks = dict.fromkeys(("workers", "stages", "ports"), 0)
 
     def ctl(self, _show, what):
-        """show workers, stages or ports"""
+        """As show()."""
+        return self.show(what)
+
+    def show(self, what):
+        """The workers, stages or ports."""
         self.looks[what] += 1
         return getattr(self, what)(self.looks[what])
 
