@@ -205,6 +205,7 @@ def initramfs_entries(modules):
     """What the initramfs holds: path -> (mode, content, device number)."""
     entries = {folder: (stat.S_IFDIR | 0o755, b"", (0, 0)) for folder in FOLDERS}
     entries["dev/console"] = (stat.S_IFCHR | 0o600, b"", (5, 1))
+    entries["dev/null"] = (stat.S_IFCHR | 0o666, b"", (1, 3))  # what a shell's background process reads from
     add_file(entries, "init", INIT.read_bytes(), 0o755)
     add_busybox(entries)
     for path, content in USERS.items():

@@ -106,6 +106,13 @@ def poweroff_ends_the_process():
         expect(guest.child.wait(10) == 0, "halt ends User-mode Linux")
 
 
+def a_guest_that_loses_its_agent_says_so():
+    with Guest("uml", "vm0") as guest:
+        guest.wait_ready(60).spawn("killall -9 awk")
+        expect(guest.child.wait(10) == 0, "the guest ends in good order, which is no panic")
+        expect("has ended with status 137" in guest.log.read_text(errors="replace"), "its console says what has ended")
+
+
 def processes_with(marker):
     """Ids of live processes that have the marker in their command line."""
     found = []
@@ -299,6 +306,7 @@ TESTS = [
     uml_guest_has_the_hosts_counter,
     stop_takes_less_than_a_second,
     poweroff_ends_the_process,
+    a_guest_that_loses_its_agent_says_so,
     guests_die_with_a_killed_launcher,
     pasted_command_lines_give_a_shell,
     interactive_boot_gives_a_shell,
