@@ -62,7 +62,7 @@ parse_document(struct pv_config *config, json_t *root, struct pv_diag *diag)
 	pv_config_parse_plugins(config, json_object_get(root, "plugins"), diag);
 	pv_config_parse_workers(config, json_object_get(root, "workers"), diag);
 	pv_config_parse_ports(config, json_object_get(root, "ports"), diag);
-	pv_config_parse_stages(config, json_object_get(root, "stages"), diag);
+	pv_config_parse_stages(config, json_object_get(root, "stages"), true, diag);
 }
 
 static json_t *
@@ -141,7 +141,7 @@ pv_config_with_stages(const struct pv_config *config, json_t *stages, struct pv_
 	*variant = *config;
 	variant->stages = NULL;
 	variant->n_stages = 0;
-	pv_config_parse_stages(variant, stages, diag);
+	pv_config_parse_stages(variant, stages, false, diag);
 	return variant;
 }
 

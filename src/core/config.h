@@ -72,8 +72,8 @@ struct pv_config *pv_config_parse(const char *file, const char *text, struct pv_
 void pv_config_free(struct pv_config *config);
 
 /*
- * The same configuration with another list of stages, whose mistakes are added to `diag`. It refers to `config` for all
- * else, which must outlive it. NULL without memory.
+ * The same configuration with another list of stages, whose mistakes are added to `diag`, by the names of stages:
+ * nobody has given the list. It refers to `config` for all else, which must outlive it. NULL without memory.
  */
 struct pv_config *pv_config_with_stages(const struct pv_config *config, json_t *stages, struct pv_diag *diag);
 void pv_config_free_variant(struct pv_config *variant);

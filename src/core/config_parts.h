@@ -14,8 +14,10 @@ extern const struct pv_option pv_config_port_options[];
  */
 void pv_config_parse_workers(struct pv_config *config, json_t *json, struct pv_diag *diag);
 void pv_config_parse_ports(struct pv_config *config, json_t *json, struct pv_diag *diag);
-void pv_config_parse_stages(struct pv_config *config, json_t *json, struct pv_diag *diag);
 void pv_config_parse_plugins(struct pv_config *config, json_t *json, struct pv_diag *diag);
+
+/* The same. Mistakes are at the place in the list, or, without `has_places`, named by the stage alone. */
+void pv_config_parse_stages(struct pv_config *config, json_t *json, bool has_places, struct pv_diag *diag);
 
 void pv_config_free_ports(struct pv_config *config);
 void pv_config_free_stages(struct pv_config *config);

@@ -69,22 +69,34 @@ refuse_unknown_stage(const char *name, const char *path, struct pv_diag *diag)
 	free(names);
 }
 
+/* Where an entry of the list is; "" where no list was given, but a stage by its name. */
+static const char *
+entry_path(char path[PV_PATH_MAX], size_t entry, bool has_places)
+{
+	path[0] = '\0';
+	if (has_places)
+		snprintf(path, PV_PATH_MAX, "stages[%zu]", entry);
+	return path;
+}
+
 /* A stage may be listed once, and only one may be about a primitive. */
 static void
 check_other_stages(const struct pv_config *config, const struct pv_stage *stage, const char *path, struct pv_diag *diag)
 {
+	char place[PV_PATH_MAX];
+
 	for (size_t i = 0; i < config->n_stages; i++) {
 		const struct pv_stage *other = config->stages[i].stage;
 
+		entry_path(place, i, path[0] != '\0');
 		if (other == NULL)
 			continue;
 		if (other == stage)
-			pv_diag_add(diag, path, "\"%s\": already listed as stages[%zu]", stage->name, i);
+			pv_diag_add(diag, path, "\"%s\": already listed as %s", stage->name, place);
 		else if (stage->primitive != NULL && other->primitive != NULL &&
 			 strcmp(stage->primitive, other->primitive) == 0)
-			pv_diag_add(diag, path,
-				    "\"%s\": decides %s, as \"%s\" in stages[%zu] does: expected one of them",
-				    stage->name, stage->primitive, other->name, i);
+			pv_diag_add(diag, path, "\"%s\": decides %s, as \"%s\"%s%s does: expected one of them",
+				    stage->name, stage->primitive, other->name, place[0] != '\0' ? " in " : "", place);
 	}
 }
 
@@ -138,14 +150,14 @@ entry_name(json_t *json, json_t **options)
 }
 
 static void
-parse_stage(struct pv_config *config, json_t *json, struct pv_diag *diag)
+parse_stage(struct pv_config *config, json_t *json, bool has_places, struct pv_diag *diag)
 {
 	struct pv_config_stage *listed = &config->stages[config->n_stages];
 	char path[PV_PATH_MAX];
 	json_t *options;
 	const char *name = entry_name(json, &options);
 
-	snprintf(path, sizeof(path), "stages[%zu]", config->n_stages);
+	entry_path(path, config->n_stages, has_places);
 	listed->stage = name != NULL ? pv_stage_find(name) : NULL;
 	if (name == NULL) {
 		pv_option_refuse(diag, path, json, true, "the name of a stage, or { \"name\": { options } }");
@@ -160,7 +172,7 @@ parse_stage(struct pv_config *config, json_t *json, struct pv_diag *diag)
 }
 
 void
-pv_config_parse_stages(struct pv_config *config, json_t *json, struct pv_diag *diag)
+pv_config_parse_stages(struct pv_config *config, json_t *json, bool has_places, struct pv_diag *diag)
 {
 	json_t *item;
 	size_t i;
@@ -177,7 +189,7 @@ pv_config_parse_stages(struct pv_config *config, json_t *json, struct pv_diag *d
 		return;
 	}
 	json_array_foreach(json, i, item)
-		parse_stage(config, item, diag);
+		parse_stage(config, item, has_places, diag);
 }
 
 void
