@@ -18,6 +18,7 @@
 
 #include "base/critical.h"
 #include "hang.h"
+#include "next_random.h"
 
 #define NEVER_US 4000000000u /* a tick that no test lives to see */
 #define RAISERS_MAX 3
@@ -62,15 +63,6 @@ static uint32_t
 id_of(uint32_t source)
 {
 	return source * PV_EVENT_SOURCES / SOURCES;
-}
-
-static uint32_t
-next_random(uint32_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 17;
-	*state ^= *state << 5;
-	return *state;
 }
 
 static void

@@ -21,6 +21,7 @@
 #include "core/doorbells.h"
 #include "core/worker.h"
 #include "hang.h"
+#include "next_random.h"
 #include "steps.h"
 
 #define RINGERS 3
@@ -334,15 +335,6 @@ static uint32_t
 id_of(uint32_t source)
 {
 	return source * PV_EVENT_SOURCES / SOURCES;
-}
-
-static uint32_t
-next_random(uint32_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 17;
-	*state ^= *state << 5;
-	return *state;
 }
 
 static void

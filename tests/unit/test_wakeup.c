@@ -26,6 +26,7 @@
 #include "core/worker.h"
 #include "driver.h"
 #include "hang.h"
+#include "next_random.h"
 #include "testbed.h"
 #include "vio_bench.h"
 
@@ -67,15 +68,6 @@ static bool
 every_way_was_gone(void)
 {
 	return counters.idle > ROUNDS / 10 && counters.sleeps > ROUNDS / 10 && counters.kicks > 0 && counters.quiet > 0;
-}
-
-static uint32_t
-next_random(uint32_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 17;
-	*state ^= *state << 5;
-	return *state;
 }
 
 /* Mostly short, and now and then so long that an owner that has nothing to do sleeps. */
