@@ -216,6 +216,25 @@ suite_detach(struct frontend *frontend)
 
 /* --- Waiting --- */
 
+/* A frame that is missing was not taken by the device, not delivered, or lost in between. */
+static void
+print_flow(const struct suite_flow *flow)
+{
+	print_message("%s to %s: %u sent, %u received, %u with the device, %u buffers to receive with\n",
+		      ports[flow->source].name, ports[flow->target].name, flow->sent, flow->received,
+		      frontend_ring_outstanding(frontend_transmit_ring(flow->from, 0)),
+		      frontend_ring_outstanding(frontend_receive_ring(flow->to, 0)));
+}
+
+static void
+fail_waiting(const struct suite_wait *wait)
+{
+	for (size_t i = 0; i < sizeof(wait->flows) / sizeof(wait->flows[0]); i++)
+		if (wait->flows[i] != NULL)
+			print_flow(wait->flows[i]);
+	fail_msg("nothing happens for %d s: %s", DEADLINE_S, wait->what);
+}
+
 void
 suite_wait(struct suite_wait *wait, bool progress)
 {
@@ -230,7 +249,7 @@ suite_wait(struct suite_wait *wait, bool progress)
 		return;
 	}
 	if (now_ms > wait->end_ms)
-		fail_msg("nothing happens for %d s: %s", DEADLINE_S, wait->what);
+		fail_waiting(wait);
 	nanosleep(&pause, NULL);
 }
 
@@ -319,7 +338,7 @@ suite_move(struct suite_flow *flow, uint32_t count)
 void
 suite_exchange(struct suite_flow *there, struct suite_flow *back, uint32_t count)
 {
-	struct suite_wait wait = { .what = "frames are under way" };
+	struct suite_wait wait = { .what = "frames are under way", .flows = { there, back } };
 	uint32_t there_end = there->sent + count, back_end = back->sent + count;
 
 	while (there->received < there_end || back->received < back_end) {

@@ -66,9 +66,15 @@ void suite_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Fails the case with what the device has done wrong, if it has. */
 void suite_check(struct frontend *frontend);
 
-/* Waits: call it in a loop, with whether anything has happened. Fails the case after 20 s without. */
+struct suite_flow;
+
+/*
+ * Waits: call it in a loop, with whether anything has happened. Fails the case after 20 s without, and says then how
+ * far the flows are that it is about.
+ */
 struct suite_wait {
 	const char *what;
+	const struct suite_flow *flows[2]; /* or NULL */
 	int64_t end_ms;
 };
 void suite_wait(struct suite_wait *wait, bool progress);

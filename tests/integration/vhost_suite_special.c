@@ -56,7 +56,7 @@ detach_pair(struct pair *pair)
 static void
 send_only(struct suite_flow *flow, uint32_t count)
 {
-	struct suite_wait wait = { .what = "frames go one way" };
+	struct suite_wait wait = { .what = "frames go one way", .flows = { flow } };
 	uint32_t end = flow->received + count;
 
 	while (flow->received < end)
