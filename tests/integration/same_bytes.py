@@ -11,13 +11,18 @@ A corpus of frames goes through the daemon once per configuration: between two g
 program frame_player, and the kernel's end of a tap in a namespace. Every shipped configuration for two guests is tried,
 with one worker and with two, and with a raw port in the tap's place, and each stage alone over each baseline. Arguments
 are parts of titles, of those that are to be tried besides the first.
+
+SIDE_BY_SIDE daemons are at work at a time, each with a namespace and guests of its own: one of them mostly waits, up to
+a second until rte_vhost's thread looks at its new socket. Results are compared in the order of the configurations.
 """
 
+import itertools
 import json
 import os
 import random
 import struct
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from support import (
@@ -46,6 +51,7 @@ from support import (
 from lab.daemon import find_program
 from lab.netns import host
 
+SIDE_BY_SIDE = 2
 BATCHES = 160
 BATCH_MAX = 40  # frames; so many of the longest fit into every receive queue
 NAMES = ("vm0", "vm1", "tap0")
@@ -190,9 +196,12 @@ def with_a_length(_, length, body):
 # A run
 
 
+_taps = itertools.count()
+
+
 def tap_port(namespace):
     """A tap: the port, the kernel's end of it, and what gives the namespace that; nothing there speaks by itself."""
-    interface = tap_name()
+    interface = tap_name(next(_taps))
     namespace.quiet_tap(interface)
 
     def move():
@@ -332,13 +341,28 @@ def has_contexts(settings):
 
 
 def configurations(wanted):
-    """The first without contexts and with them, and those that are wanted."""
+    """The first without contexts and with them, and those that are wanted, each with whether it is such a first one."""
     seen = set()
     for title, settings, make_port in all_configurations():
         way = has_contexts(settings)
         if way not in seen or not wanted or any(part in title for part in wanted):
-            yield title, settings, make_port
+            yield title, settings, make_port, way not in seen
         seen.add(way)
+
+
+def results(wanted, corpus, settled):
+    """Plays them; gives, in their order, title, whether guests have contexts, and the result; for the first ones also
+    that of guests with one address each, else None."""
+    players = ThreadPoolExecutor(SIDE_BY_SIDE)
+    try:
+        begun = [(title, has_contexts(settings), players.submit(play, settings, corpus, make_port),
+                  players.submit(play, settings, settled, make_port) if is_first else None)
+                 for title, settings, make_port, is_first in configurations(wanted)]
+        for title, way, found, found_settled in begun:
+            say(title)
+            yield title, way, found.result(), found_settled and found_settled.result()
+    finally:
+        players.shutdown(cancel_futures=True)
 
 
 def main():
@@ -346,15 +370,11 @@ def main():
         raise Skip("this machine has no /dev/net/tun")
     corpus, settled, expected, of_settled = Corpus(), Corpus(settled=True), {}, None
     say(f"{len(corpus.plays)} frames")
-    for title, settings, make_port in configurations(sys.argv[1:]):
-        say(title)
-        found = play(settings, corpus, make_port)
-        way = has_contexts(settings)
-        if way not in expected:
+    for title, way, found, found_settled in results(sys.argv[1:], corpus, settled):
+        if found_settled:
             check_against_the_corpus(*found, corpus, REASONS | ({"no_port"} if way else set()))
             expected[way] = found
             say(f"{title}, guests with one address each")
-            found_settled = play(settings, settled, make_port)
             of_settled = of_settled or found_settled
             check_against_the_corpus(*found_settled, settled, REASONS)
             check_same(of_settled, found_settled)
