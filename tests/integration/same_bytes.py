@@ -16,6 +16,7 @@ SIDE_BY_SIDE daemons are at work at a time, each with a namespace and guests of 
 a second until rte_vhost's thread looks at its new socket. Results are compared in the order of the configurations.
 """
 
+import contextlib
 import itertools
 import json
 import os
@@ -370,15 +371,16 @@ def main():
         raise Skip("this machine has no /dev/net/tun")
     corpus, settled, expected, of_settled = Corpus(), Corpus(settled=True), {}, None
     say(f"{len(corpus.plays)} frames")
-    for title, way, found, found_settled in results(sys.argv[1:], corpus, settled):
-        if found_settled:
-            check_against_the_corpus(*found, corpus, REASONS | ({"no_port"} if way else set()))
-            expected[way] = found
-            say(f"{title}, guests with one address each")
-            of_settled = of_settled or found_settled
-            check_against_the_corpus(*found_settled, settled, REASONS)
-            check_same(of_settled, found_settled)
-        check_same(expected[way], found)
+    with contextlib.closing(results(sys.argv[1:], corpus, settled)) as played:
+        for title, way, found, found_settled in played:
+            if found_settled:
+                check_against_the_corpus(*found, corpus, REASONS | ({"no_port"} if way else set()))
+                expected[way] = found
+                say(f"{title}, guests with one address each")
+                of_settled = of_settled or found_settled
+                check_against_the_corpus(*found_settled, settled, REASONS)
+                check_same(of_settled, found_settled)
+            check_same(expected[way], found)
 
 
 if __name__ == "__main__":
