@@ -28,6 +28,7 @@ from .workload import Metric, Point, WorkloadError, switch_counters
 QUEUE = 256
 PROGRAM = "bench/light-contexts/light-contexts"
 ATTACH_TIMEOUT_S = 60
+MANY = 65535  # guests: all there are
 GUEST_MEMORY = "memfd:lean-guest"
 DPDK_MEMORY = ("memfd:nohuge", "memfd:seg", "anon_hugepage", "hugepages", "rtemap")  # without hugepages, and with them
 WARM_UP_S = 0.3
@@ -90,20 +91,20 @@ class LightGuests(Answering):
             raise WorkloadError(f"{what}: {said['lost']} of {count} were lost, each after {idle_ms} ms of rest")
         return [ns / 1e9 for ns in said["latencies_ns"]]
 
-    def counters(self):
-        """When it is, in seconds, and number -> counters of those that did anything."""
-        said = self.ask("stats")
+    def counters(self, count=MANY):
+        """When it is, in seconds, and number -> counters of those of the first so many that did anything."""
+        said = self.ask(f"stats {count}")
         contexts = {one["context"]: one for one in said["contexts"]}
         bogus = sum(one["bogus"] for one in contexts.values())
         if bogus:
             raise WorkloadError(f"the switch has given back {bogus} buffers twice, or with a wrong length or sender")
         return said["time_ns"] / 1e9, contexts
 
-    def over(self, seconds):
-        """What they do in so many seconds: (seconds, number -> what was added to the counters)."""
-        start, before = self.counters()
+    def over(self, seconds, count=MANY):
+        """What the first so many do in so many seconds: (seconds, number -> what was added to the counters)."""
+        start, before = self.counters(count)
         time.sleep(seconds)
-        end, after = self.counters()
+        end, after = self.counters(count)
         return end - start, {
             number: {name: count - before.get(number, {}).get(name, 0) for name, count in counters.items()}
             for number, counters in after.items()
@@ -210,7 +211,7 @@ class Round(Standing):
         with self.running():
             time.sleep(SETTLE_S)
             before = switch_counters(self._link)
-            seconds, done = self._guests.over(SLICE_S)
+            seconds, done = self._guests.over(SLICE_S, ACTIVE)
             after = switch_counters(self._link)
         frames = sum(done.get(number, {}).get("rx_packets", 0) for number in range(ACTIVE))
         return Slice(frames, seconds, *(after[key] - before[key] for key in ("packets", "busy_cycles")))

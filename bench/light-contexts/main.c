@@ -15,7 +15,8 @@
  *     stop                                nobody sends any more, and what is under way is taken
  *     ping FROM TO COUNT IDLE_MS SIZE     as often, after a rest: how long a frame takes from one to the other
  *     wake COUNT IDLE_MS CPU              as often, after a rest: how long it takes to wake a thread on that CPU
- * (wake.h) stats                               what those contexts did that did anything
+ *                                         (wake.h)
+ *     stats [COUNT]                       what those contexts did that did anything, of the first so many
  *
  * A ping's time is from before the frame is shown to the switch until it is found by polling, on one clock. Who sends
  * with a rate and cannot keep to it does not make up for more than two milliseconds.
@@ -32,7 +33,8 @@
 #include "context.h"
 #include "wake.h"
 
-#define ROUNDS 1024 /* between two looks at the commands */
+#define ROUNDS 1024 /* between two looks at the commands, while some are active; */
+#define LOOKS 64    /* and at the connections of all: one of so many of those looks */
 #define PINGS_MAX 100000
 #define PING_LOST_NS 1000000000ULL
 #define QUIET_NS 20000000ULL /* without a frame, after which none is under way */
@@ -334,9 +336,11 @@ static void
 stats(const char *words)
 {
 	const char *comma = "";
+	unsigned int count = UINT16_MAX;
 
+	sscanf(words, "%u", &count);
 	printf("{\"time_ns\": %lu, \"contexts\": [", now_ns());
-	for (uint16_t i = 0; i < contexts.attached; i++) {
+	for (uint16_t i = 0; i < contexts.attached && i < count; i++) {
 		const struct context *context = &contexts.all[i];
 
 		if (context->tx_packets + context->rx_packets + context->bogus == 0)
@@ -374,12 +378,18 @@ obey(void *given, const char *line)
 
 /* --- The program -------------------------------------------------------------------------------------------------- */
 
-/* Waits for a command if there is nothing else to do. False when a connection was closed. */
+/*
+ * Waits for a command if there is nothing else to do. While there is, a look at all connections is dear enough to be
+ * seen in what is measured beside many. False when a connection was closed.
+ */
 static bool
 watch(void)
 {
-	poll(watched, 1 + contexts.attached, contexts.n_active > 0 ? 0 : -1);
-	for (uint16_t i = 1; i <= contexts.attached; i++)
+	static unsigned int looks;
+	uint16_t attached = contexts.n_active > 0 && ++looks % LOOKS != 0 ? 0 : contexts.attached;
+
+	poll(watched, 1 + attached, contexts.n_active > 0 ? 0 : -1);
+	for (uint16_t i = 1; i <= attached; i++)
 		if (watched[i].revents != 0)
 			return false;
 	return true;
