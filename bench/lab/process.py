@@ -46,6 +46,12 @@ def locked(path):
         yield
 
 
+def processes():
+    """Directories of all processes in /proc. Reading in one raises an OSError when its process has just ended; so does a
+    pattern that reaches into them, and not for that one only."""
+    return Path("/proc").glob("[0-9]*")
+
+
 # What the janitor can undo. Each takes what Janitor.add() was given and must not fail when the thing is gone.
 
 
@@ -54,10 +60,10 @@ def kill_group(group, mark):
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
     needle = f"{MARK}={mark}".encode()
-    for environ in Path("/proc").glob("[0-9]*/environ"):
+    for process in processes():
         with contextlib.suppress(OSError):
-            if needle in environ.read_bytes().split(b"\0"):
-                os.kill(int(environ.parent.name), signal.SIGKILL)
+            if needle in (process / "environ").read_bytes().split(b"\0"):
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def remove_tree(path):
@@ -245,9 +251,9 @@ def cpu_seconds(session):
     whom it interrupts.
     """
     ticks = 0
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    for process in processes():
         with contextlib.suppress(OSError):  # it has just ended
-            ticks += session_ticks(stat.read_text(errors="replace"), session)
+            ticks += session_ticks((process / "stat").read_text(errors="replace"), session)
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

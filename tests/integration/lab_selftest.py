@@ -24,6 +24,7 @@ sys.path.insert(0, str(BENCH))
 
 from lab import CommandFailed, CommandTimeout, Daemon, Guest, GuestError, ImageError, LabError, Namespace  # noqa: E402
 from lab import http_load, image  # noqa: E402
+from lab import process as lab_process  # noqa: E402
 from lab.links import GuestEnd, NativeLink  # noqa: E402
 from lab.netns import host  # noqa: E402
 from lab.workloads import WORKLOADS, Options  # noqa: E402
@@ -116,7 +117,7 @@ def a_guest_that_loses_its_agent_says_so():
 def processes_with(marker):
     """Ids of live processes that have the marker in their command line."""
     found = []
-    for process in Path("/proc").glob("[0-9]*"):
+    for process in lab_process.processes():
         try:
             if marker.encode() in (process / "cmdline").read_bytes():
                 found.append(int(process.name))

@@ -187,7 +187,7 @@ def marked_processes():
     known = {os.getpid(), janitor.pid if janitor else 0}
     needle = f"{MARK}={os.getpid()}".encode()
     found = []
-    for entry in Path("/proc").glob("[0-9]*"):
+    for entry in lab_process.processes():
         with contextlib.suppress(OSError):
             if int(entry.name) not in known and needle in (entry / "environ").read_bytes().split(b"\0"):
                 found.append((int(entry.name), (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()))

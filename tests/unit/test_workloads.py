@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The workloads of bench/ab, over links that are not there: what they make of what programs and the switch say."""
 import json
+import os
 import pathlib
 import sys
 import types
 import unittest
+from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
 
@@ -388,6 +390,11 @@ class Streams(unittest.TestCase):
         line = "42 (a) b (c) S 1 40 {session} 0 -1 0 0 0 0 0 7 5 2 1 20 0 1 0 0"
         self.assertEqual(process.session_ticks(line.format(session=40), 40), 15)
         self.assertEqual(process.session_ticks(line.format(session=41), 40), 0)
+
+    def test_processes_that_end_meanwhile_are_passed_over(self):
+        with mock.patch.object(pathlib.Path, "exists", side_effect=ProcessLookupError):  # as of a file of one in /proc
+            self.assertGreaterEqual(process.cpu_seconds(os.getsid(0)), 0)
+            process.kill_group(2**22, "no such mark")
 
 
 class Figures(unittest.TestCase):
