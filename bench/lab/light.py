@@ -106,7 +106,7 @@ class LightGuests(Answering):
         time.sleep(seconds)
         end, after = self.counters(count)
         return end - start, {
-            number: {name: count - before.get(number, {}).get(name, 0) for name, count in counters.items()}
+            number: {name: value - before.get(number, {}).get(name, 0) for name, value in counters.items()}
             for number, counters in after.items()
         }
 
@@ -223,9 +223,8 @@ class Idle:
     What is kept is relative to the same without these: a second daemon with the same configuration, so with as many
     ports, at the same time on the same CPUs, to which only the two are attached. Both are measured in turns, in many
     short slices (see slices.py), and what is kept is the median of the ratios of adjacent ones: what else wants a CPU
-    for a moment spoils a slice, and with it a sum over all, but not the median. Of pairs that had to wait for a CPU
-    only the half that waited less is taken. Rates and cycles are over all slices; those without idle ones over all that
-    the second daemon had.
+    for a moment spoils a slice, and with it a sum over all, but not the median. Rates and cycles are over all slices;
+    those without idle ones over all that the second daemon had.
     """
 
     name = "idle"

@@ -4,8 +4,8 @@
  * cannot be faster than.
  *
  * A thread of ours sleeps in epoll_wait() on an eventfd, as a worker does that has nothing to do. The time is from
- * before the caller writes to that until it sees that the thread has said so, by a flag that it polls: on one clock,
- * its own.
+ * before the caller writes to that until it sees that the thread has said so, by a counter that it polls: on one
+ * clock, its own.
  */
 #ifndef LC_WAKE_H
 #define LC_WAKE_H

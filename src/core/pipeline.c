@@ -280,16 +280,26 @@ pv_send_vector(struct pv_worker *worker, uint16_t to, struct pv_vector *vector)
 	pv_path_send_vector(worker, to, vector, &pv_any_shape);
 }
 
+/* Where the packets of one sender end that begin at `first`. */
+static uint16_t
+end_of_sender(struct rte_mbuf *const *packets, uint16_t first, uint16_t count)
+{
+	uint16_t end = (uint16_t)(first + 1);
+
+	while (end < count && packets[end]->port == packets[first]->port)
+		end++;
+	return end;
+}
+
 /* Counts packets out of their senders' mail: a context that has much is not polled (contexts.h). */
 static void
 forget_mail(const struct pv_datapath *datapath, struct rte_mbuf *const *packets, uint16_t count)
 {
 	for (uint16_t first = 0, end; first < count; first = end) {
-		uint16_t sender = packets[first]->port;
+		_Atomic int32_t *mail = &datapath->ports[packets[first]->port]->mail;
 
-		for (end = first + 1; end < count && packets[end]->port == sender; end++)
-			continue;
-		atomic_fetch_sub_explicit(&datapath->ports[sender]->mail, end - first, memory_order_relaxed);
+		end = end_of_sender(packets, first, count);
+		atomic_fetch_sub_explicit(mail, end - first, memory_order_relaxed);
 	}
 }
 
@@ -302,14 +312,13 @@ static void
 admit_mail(struct pv_worker *worker, const struct rte_ring *mailbox, struct pv_vector *vector)
 {
 	int32_t room = (int32_t)rte_ring_free_count(mailbox), kept = 0;
+	struct rte_mbuf **packets = vector->packets;
 
 	for (uint16_t first = 0, end; first < vector->count; first = end) {
-		struct rte_mbuf **packets = vector->packets;
 		_Atomic int32_t *mail = &worker->datapath->ports[packets[first]->port]->mail;
 		int32_t left = room - kept - atomic_load_explicit(mail, memory_order_relaxed), taken;
 
-		for (end = first + 1; end < vector->count && packets[end]->port == packets[first]->port; end++)
-			continue;
+		end = end_of_sender(packets, first, vector->count);
 		taken = RTE_MIN(end - first, RTE_MAX((left + 1) / 2, 0)); /* each makes less room and more mail */
 		atomic_fetch_add_explicit(mail, taken, memory_order_relaxed);
 		memmove(&packets[kept], &packets[first], (size_t)taken * sizeof(packets[0]));

@@ -38,7 +38,8 @@
  * port that cannot say when it has frames (a device of DPDK, data path rte_vhost, raw) is polled as it was.
  *
  * Drop reasons, of ports: spoofed_source, wrong_vlan, no_port (nobody has the address, and there is no wire), ring_full
- * (it has waited for hold-us, or its lane is full).
+ * (it has waited for hold-us, or its lane is full), mailbox_full (its sender has as much on the way to other workers as
+ * there is room left).
  *
  * Counted for each context (pktvirt-ctl show contexts): turns, passes in which it was passed by, kicks, frames that
  * wait; for each worker (show workers): those of its contexts, and what came of frames that waited and of calls that
